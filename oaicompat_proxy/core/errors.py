@@ -10,6 +10,10 @@ code, it is the code of the API that they know; codes that begin with `upstream_
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
+
 CONVERSATION = "messages"
 """The `param` of an error about the conversation, if it is found after parsing. An API may replace it by its own field.
 """
@@ -500,3 +504,11 @@ class AgentContentFiltered(InvalidRequest):
 
     code = "content_filter"
     should_retry = False
+
+
+def without_trace(error: E) -> E:
+    """The error without its traceback and its cause. Their frames hold the request and its body; if one of them also
+    holds the error, this is a cycle, which stays in memory until the garbage collector runs.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

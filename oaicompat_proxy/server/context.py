@@ -92,7 +92,10 @@ class RequestContext:
         """Returns `body` and sets it to None. Raises the error if the body could not be read."""
         body, self.body = self.body, None
         if isinstance(body, BaseException):
-            raise body
+            try:
+                raise body
+            finally:
+                del body  # else the error's traceback holds this frame, and the frame the error
         return body
 
     @property

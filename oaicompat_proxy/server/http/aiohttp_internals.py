@@ -23,6 +23,8 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 from aiohttp_sse import EventSourceResponse
 
+from ...core.errors import without_trace
+
 _NO_PIECES: deque[bytes] = deque(maxlen=0)
 """The buffer of all bodies that were read; appends to it have no effect."""
 
@@ -95,6 +97,9 @@ class ParsingState(web.RequestHandler):
             end = data.find(_END_OF_HEAD)
             self._surplus = len(data) - end - len(_END_OF_HEAD) if end >= 0 else math.inf
         super().data_received(data)
+        last = self._messages[-1][0] if self._messages else None
+        if isinstance(last, _ErrInfo):  # its frames hold the read and the error: a cycle of up to 256 KB
+            without_trace(last.exc)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

@@ -45,7 +45,7 @@ class Connection(ParsingState):
 
     __slots__ = (
         *("_budget", "_config", "_deferred", "_dropped_bytes", "_had_request", "_head_size", "_head_timer"),
-        *("_is_answered", "_progress", "_quiet_since"),
+        *("_is_over", "_progress", "_quiet_since"),
         "head",
     )
 
@@ -70,10 +70,10 @@ class Connection(ParsingState):
         self._had_request = False
         self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
-        self._is_answered = False
-        """The last response is sent; further bytes are the unread rest of the request's body."""
+        self._is_over = False
+        """No further request is read: one was malformed, or the last response is sent before the end of its body."""
         self._dropped_bytes = 0
-        """Bytes received after the last response."""
+        """Bytes received after that."""
         self._quiet_since = self.loop.time()
         self._progress: SendProgress | None = None
 
@@ -105,7 +105,7 @@ class Connection(ParsingState):
             self._progress.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_answered:
+        if self._is_over:
             self._drop(data)
             return
         if not data:  # aiohttp parses bytes that it received before
@@ -118,7 +118,7 @@ class Connection(ParsingState):
         head, self.head = self.head, b""
         had_read_request = self.has_read_request
         super().data_received(data)
-        is_idle = self.is_idle
+        is_idle, self._is_over = self.is_idle, self.has_parse_error
         budget.left -= len(data)
         if was_idle and not is_idle:
             if self._had_request:
@@ -126,7 +126,7 @@ class Connection(ParsingState):
             else:
                 self._had_request = True
                 budget.expect_first_request()
-        if is_idle or self.has_parse_error:
+        if is_idle or self._is_over:
             self.head = (head + data)[:MAX_KEPT_HEAD]
         if is_idle:
             self._grow_head(len(data))
@@ -219,7 +219,7 @@ class Connection(ParsingState):
         finished = await super().finish_response(request, resp, start_time)
         self._quiet_since = self.loop.time()
         if not request.content.is_eof() and not resp.keep_alive:
-            self._is_answered = True
+            self._is_over = True
         return finished
 
 

@@ -9,7 +9,15 @@ import logging
 from aiohttp import web
 
 from ...api.registry import DEFAULT_API
-from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
+from ...core.errors import (
+    BodyTooLarge,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    ProxyError,
+    without_trace,
+)
 from ..context import CONTEXT, Handler, server_of
 from ..observability.outcomes import reason_of
 from .authorization import authenticate
@@ -44,7 +52,9 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
                 *(context.request_id, request.method, _short_path(request)),
             )
             raise ConnectionResetError("the response has started") from error
-        return _answer_to(error, request)
+        response = _answer_to(error, request)
+        without_trace(error)
+        return response
 
 
 def _answer_to(error: Exception, request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from ...core.caller import Owner
-from ...core.errors import ProxyError
+from ...core.errors import ProxyError, without_trace
 
 LIFETIME = 30.0
 """Seconds: programs repeat a failed request within ten, people take longer to look into it."""
@@ -25,8 +25,9 @@ class RecentFailures:
         return len(self._failures)
 
     def get(self, scope: str, fingerprint: bytes, now: float) -> ProxyError | None:
+        """The failure, without a traceback of its last request."""
         until, failure = self._failures.get((scope, fingerprint), (now, None))
-        return failure if now < until else None
+        return without_trace(failure) if failure is not None and now < until else None
 
     def remove(self, owner: Owner) -> None:
         for key in [key for key in self._failures if owner.has(key[0])]:

@@ -41,7 +41,7 @@ from .kept_answer import KeptAnswer
 from .process_life import ProcessLife
 from .recent_failures import RecentFailures
 from .request_name import RequestName, name_by_body, name_by_key, read_keeping
-from .shared_answer import SharedAnswer, events_gone, not_a_stream, without_trace
+from .shared_answer import SharedAnswer, events_gone, not_a_stream
 from .shared_sinks import SharedSinkFactory
 from .stored_outcome import encode_events
 
@@ -157,7 +157,7 @@ class IdempotentRuns:
         """Raises the recent failure of an equal request, if the agent may have acted in its run; else answers."""
         scope = request[CONTEXT].caller.scope
         if (failure := self._failures.get(scope, digest, time.monotonic())) is not None:
-            raise without_trace(failure)
+            raise failure
         request[CONTEXT].on_broken_off = partial(self._remember_failure, scope, digest)
         try:
             return await handler(request)

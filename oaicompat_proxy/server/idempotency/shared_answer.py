@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...api.protocol import StreamEncoder
-from ...core.errors import IdempotentAnswerGone, InvalidRequest, ProxyError
+from ...core.errors import IdempotentAnswerGone, InvalidRequest, ProxyError, without_trace
 from ...pipeline.answers import StreamedAnswer
 from ..answering.event_stream import HIGH_WATER
 from .broadcast import BroadcastBuffer, Reader
@@ -210,12 +210,6 @@ class SharedAnswer:
         """Wakes the run and all readers; each checks its own condition."""
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def without_trace(error: ProxyError) -> ProxyError:
-    """Drops traceback and context: the stored error is raised again and must not keep request frames alive."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
 
 
 def events_gone() -> InvalidRequest:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
+import sys
 from collections.abc import Callable, Iterator
 from time import monotonic
 
@@ -25,24 +27,35 @@ FEW = 1_000
 MANY = 100_000
 """Net allocations that are collected before LONGEST_INTERVAL has passed. A stream that begins makes 125."""
 
+MUCH = 64 * 1024 * 1024
+"""Bytes by which the peak of memory has grown since the last collection, after which it is due like after MANY: a few
+cycles may hold large bodies."""
+
 SHARE = 0.02
 """The largest share of the time that the collector takes: one collection takes 0.3 µs for each object of a stream."""
+
+
+def peak_of_memory() -> int:
+    """Bytes of the largest resident size that the process has had; getrusage(2) counts them in KiB, macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Collector:
     """Collects when it is due. Objects made before the server was ready are frozen: no collection looks at them."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        """`clock`: seconds."""
+    def __init__(self, clock: Callable[[], float] = monotonic, peak: Callable[[], int] = peak_of_memory) -> None:
+        """`clock`: seconds. `peak`: bytes of memory, which never fall."""
         self._clock = clock
+        self._peak = peak
         # state
         self._ended = clock()
+        self._last_peak = peak()
         self._took = 0.0
 
     def is_due(self, allocations: int) -> bool:
         """`allocations`: containers allocated and not freed since the last collection, garbage or not."""
         since = self._clock() - self._ended
-        if allocations > MANY:
+        if allocations > MANY or self._peak() - self._last_peak > MUCH:
             return since * SHARE >= self._took
         return allocations > FEW and since >= LONGEST_INTERVAL
 
@@ -51,6 +64,7 @@ class Collector:
         begun = self._clock()
         gc.collect()
         self._ended = self._clock()
+        self._last_peak = self._peak()
         self._took = self._ended - begun
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from oaicompat_proxy.server.process.garbage import FEW, LONGEST_INTERVAL, MANY, SHARE, Collector, collecting
+from oaicompat_proxy.server.process.garbage import FEW, LONGEST_INTERVAL, MANY, MUCH, SHARE, Collector, collecting
 from tests.support.fake_clock import Clock
 
 
@@ -34,6 +34,19 @@ def test_collection_is_due_by_allocations_and_time(allocations: int, seconds: fl
     collector = Collector(clock)
     clock.now += seconds
     assert collector.is_due(allocations) is due
+
+
+def test_collection_is_due_when_memory_has_a_new_peak() -> None:
+    clock, peak = Clock(), 10 * MUCH
+    collector = Collector(clock, lambda: peak)
+    clock.now += 1
+    peak += MUCH
+    assert not collector.is_due(0)
+    peak += 1
+    assert collector.is_due(0)
+    collector.collect()
+    clock.now += 1
+    assert not collector.is_due(0)
 
 
 def test_long_collection_is_not_repeated_at_once() -> None:
