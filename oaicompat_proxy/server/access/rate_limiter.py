@@ -43,7 +43,8 @@ class Rate:
 
 class RateLimiter:
     """Counts the requests of each key. Without Redis each process counts its own: a limit that is too high for a while
-    does less harm than refusing all requests.
+    does less harm than refusing all requests. So that it is not twice as high in one process, a process counts what
+    Redis admits, too.
     """
 
     def __init__(self, redis: BoundedRedis | None) -> None:
@@ -60,7 +61,10 @@ class RateLimiter:
             try:
                 with mapped_errors():
                     async with self._redis.in_time():
-                        return await _count(self._shared, caller)
+                        rate = await _count(self._shared, caller)
+                if rate.admitted:
+                    await self._own.hit(RateLimitItemPerMinute(rate.limit), caller.name)
+                return rate
             except StoreUnavailable as error:
                 self._redis_retry_at = now + REDIS_RETRY_AFTER
                 log.warning("rate limits: each process counts its own requests, as Redis fails: %s", error.cause)
