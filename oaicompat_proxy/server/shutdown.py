@@ -2,7 +2,8 @@
 
 A client with a kept-alive connection may send a request at the very moment at which the server closes the connection,
 and cannot know whether the request was run. So during shutdown every response says `Connection: close`, and a
-kept-alive connection is closed only after a while without a request.
+kept-alive connection is closed only after a while without a request. A new connection has longer: its client is about
+to send a request.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ log = logging.getLogger(__name__)
 IDLE_BEFORE_CLOSE = 1.0
 """Seconds without a request after which a kept-alive connection is closed; a client in use sends one sooner."""
 
+UNUSED_BEFORE_CLOSE = 5.0
+"""The same for a connection that has had no request. Some clients open connections for later."""
+
 ERROR_TIMEOUT = 2.0
 """Seconds to send the errors of interrupted responses, and to finalize their sessions."""
+
+READING_TURNS = 2
+"""Turns of the event loop until what arrived while the process stood still is read: in the first one, tasks may run
+before the reads."""
 
 MAX_STALL = 5.0
 """Seconds without progress after which the connection of a client that does not read its response is aborted."""
@@ -34,8 +42,11 @@ class Closable(Protocol):
     """A client's connection."""
 
     def quiet_for(self) -> float:
-        """Seconds since its last response, or since it was accepted; 0 while a request is handled."""
+        """Seconds since its last response or the last bytes of an incomplete head; 0 while a request is handled."""
         ...
+
+    @property
+    def had_request(self) -> bool: ...
 
     def force_close(self) -> None: ...
 
@@ -131,24 +142,33 @@ class GracefulShutdown:
         """Returns when no connection and no background run is left. After `within` seconds it interrupts the responses,
         and gives their errors ERROR_TIMEOUT to be sent.
         """
-        if await self._until_none(connections, quiet=IDLE_BEFORE_CLOSE, within=within):
+        if await self._until_none(connections, idle=IDLE_BEFORE_CLOSE, unused=UNUSED_BEFORE_CLOSE, within=within):
             return
         self.interrupted = sum(each.quiet_for() == 0 for each in connections()) + len(self.background)
         log.warning("interrupted %d responses after drain_timeout=%gs", self.interrupted, within)
         self.interrupt()
-        await self._until_none(connections, quiet=0, within=ERROR_TIMEOUT)
+        await self._until_none(connections, idle=0, unused=0, within=ERROR_TIMEOUT)
 
-    async def _until_none(self, connections: Callable[[], Iterable[Closable]], *, quiet: float, within: float) -> bool:
-        """Closes connections that are idle for `quiet` seconds. Returns whether nothing is left in time."""
+    async def _until_none(
+        self, connections: Callable[[], Iterable[Closable]], *, idle: float, unused: float, within: float
+    ) -> bool:
+        """Closes connections that are idle or unused for so many seconds. Returns whether nothing is left in time."""
+
+        def is_quiet(connection: Closable) -> bool:
+            return connection.quiet_for() > (idle if connection.had_request else unused)
+
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
         pause = 0.001
         while (left := list(connections())) or self.background:
             if loop.time() >= deadline:
                 return False
-            for connection in left:
-                if connection.quiet_for() > quiet:
+            if quiet := [*filter(is_quiet, left)]:
+                for _ in range(READING_TURNS):
+                    await asyncio.sleep(0)
+                for connection in filter(is_quiet, quiet):
                     connection.force_close()
+            for connection in left:
                 if connection.stalled_for() > MAX_STALL:
                     connection.abort()
             await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))

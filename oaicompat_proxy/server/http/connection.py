@@ -1,7 +1,6 @@
 """Connections of clients: their number, and the limits of size and time of each.
 
-Errors that aiohttp finds before the application sees the request (malformed HTTP, a header that is too long, an
-expectation that cannot be met) get the same error bodies as all others.
+Errors that aiohttp finds before the application sees the request get the same error bodies as all others.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ class Connection(ParsingState):
     """
 
     __slots__ = (
-        *("_budget", "_config", "_deferred", "_dropped_bytes", "_had_request", "_head_size", "_head_timer"),
+        *("_budget", "_config", "_deferred", "_dropped_bytes", "_head_size", "_head_timer"),
         *("_is_over", "_progress", "_quiet_since"),
-        "head",
+        *("had_request", "head"),
     )
 
     def __init__(self, manager: web.Server, config: Config) -> None:
@@ -67,7 +66,7 @@ class Connection(ParsingState):
         """The read of a request that waits for the budget of another turn; the socket is not read meanwhile."""
         self.head = b""
         """The first bytes of an incomplete or malformed request."""
-        self._had_request = False
+        self.had_request = False
         self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -121,14 +120,15 @@ class Connection(ParsingState):
         is_idle, self._is_over = self.is_idle, self.has_parse_error
         budget.left -= len(data)
         if was_idle and not is_idle:
-            if self._had_request:
+            if self.had_request:
                 budget.expect_step()
             else:
-                self._had_request = True
+                self.had_request = True
                 budget.expect_first_request()
         if is_idle or self._is_over:
             self.head = (head + data)[:MAX_KEPT_HEAD]
         if is_idle:
+            self._quiet_since = self.loop.time()
             self._grow_head(len(data))
             if self._head_timer is None:
                 self._head_timer = self.loop.call_later(self._config.head_timeout, self._give_up_head)
@@ -158,8 +158,8 @@ class Connection(ParsingState):
             self.force_close()
 
     def quiet_for(self) -> float:
-        """Seconds since its last response, or since it was accepted; 0 while a request is handled."""
-        return self.loop.time() - self._quiet_since if self.is_idle else 0.0
+        """Seconds since its last response or the last bytes of an incomplete head; 0 while a request is handled."""
+        return self.loop.time() - self._quiet_since if self.is_idle and not self._deferred else 0.0
 
     def _grow_head(self, size: int) -> None:
         self._head_size += size

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
 
+from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.errors import AnswerCut
 from oaicompat_proxy.server.context import SERVER
-from oaicompat_proxy.server.shutdown import GracefulShutdown
+from oaicompat_proxy.server.event_loop.turn_budget import turn_budget
+from oaicompat_proxy.server.http.connection import Connection, Server
+from oaicompat_proxy.server.shutdown import IDLE_BEFORE_CLOSE, GracefulShutdown
 from tests.support.conformance import check_error_body, check_stream
 from tests.support.proxy import StartProxy, chat_body
+from tests.support.raw_gateway import LOOPS
 from tests.support.scripted_gateway import OPENING, Agent, closing, text
 
 
@@ -119,3 +130,74 @@ async def test_a_shutdown_keeps_no_connection_from_its_beginning(proxy: StartPro
     assert (received.status, received.headers["Connection"]) == (503, "close")
     assert "stopping" in json.loads(received.body)["reason"]
     assert (await front.get("/healthz")).status == 200
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@asynccontextmanager
+async def idle_connection() -> AsyncIterator[tuple[Server, socket.socket]]:
+    """A server, and the client's end of its only connection, on which one request was answered."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text="answered")
+
+    loop = asyncio.get_running_loop()
+    server = Server(web.Server(answer), Config(demo=True), 1000)
+    listener = await loop.create_server(server, "127.0.0.1", 0)
+    with socket.create_connection(listener.sockets[0].getsockname()) as client:
+        client.sendall(REQUEST)
+        client.setblocking(False)
+        assert (await loop.sock_recv(client, 4096)).endswith(b"answered")
+        try:
+            yield server, client
+        finally:
+            listener.close()
+            await server.shutdown(1)
+
+
+async def drain_after(server: Server, *arrivals: Callable[[], None]) -> None:
+    """Drains. Each arrival comes before a look at the connections, and the process stands still after it."""
+    coming = iter(arrivals)
+
+    def connections() -> list[Connection]:
+        for arrive in itertools.islice(coming, 1):
+            arrive()
+            time.sleep(IDLE_BEFORE_CLOSE + 0.1)
+        return server.clients()
+
+    await GracefulShutdown().drain(connections, within=20)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_request_that_arrived_while_the_process_stood_still(loop: str) -> None:
+    async def run() -> bytes:
+        async with idle_connection() as (server, client):
+            await drain_after(server, lambda: client.sendall(REQUEST))
+            return await asyncio.get_running_loop().sock_recv(client, 4096)
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        assert runner.run(run()).endswith(b"answered")
+
+
+async def test_a_request_that_waits_for_the_budget_of_another_turn() -> None:
+    async with idle_connection() as (server, client):
+        budget = turn_budget()
+
+        def arrive() -> None:
+            budget.left = 0
+            (connection,) = server.clients()
+            while budget.left <= 0 and budget.extend():
+                time.sleep(0.01)  # the turn's time is spent
+                budget.left = 0
+            connection.data_received(REQUEST)
+
+        await drain_after(server, arrive)
+        assert (await asyncio.get_running_loop().sock_recv(client, 4096)).endswith(b"answered")
+
+
+async def test_a_request_whose_head_arrives_slowly() -> None:
+    async with idle_connection() as (server, client):
+        parts = (REQUEST[:10], REQUEST[10:20], REQUEST[20:])
+        await drain_after(server, *(functools.partial(client.sendall, part) for part in parts))
+        assert (await asyncio.get_running_loop().sock_recv(client, 4096)).endswith(b"answered")
