@@ -8,6 +8,7 @@ all their objects: with 200 streams it stopped the event loop for 5 to 11 ms.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import gc
 import resource
@@ -96,3 +97,8 @@ def collecting() -> Iterator[None]:
             yield
         finally:
             task.cancel()
+
+
+def end_without_collections() -> None:
+    """The interpreter's end looks at no object: all memory is returned anyway, and it took 0.3 s of processor time."""
+    atexit.register(gc.freeze)

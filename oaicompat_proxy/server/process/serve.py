@@ -27,7 +27,7 @@ from ..context import SERVER
 from ..gateway import GATEWAYS
 from ..observability.outcomes import reason_of
 from ..upstream.catalog import DEFAULT_MODEL, Catalog
-from .garbage import collecting
+from .garbage import collecting, end_without_collections
 from .reload import ConfigReloader
 from .runner import Runner
 from .sockets import address_of, open_sockets
@@ -51,6 +51,7 @@ async def serve(config: Config, read: Callable[[], Config]) -> int:
 
     `read`: reads the settings again at SIGHUP.
     """
+    end_without_collections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):

@@ -23,6 +23,7 @@ from ..app import create_app
 from ..observability import multiprocess as shared_metrics
 from ..upstream.catalog import Catalog
 from ..upstream.gateway_client import Upstream
+from .garbage import end_without_collections
 from .reload import reload
 from .serve import EXIT_INTERRUPTED, EXIT_OK, GatewayInfo, print_banner
 from .sockets import address_of, open_sockets
@@ -40,6 +41,7 @@ def supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
     `read`: reads the settings again at SIGHUP.
     Raises ListenError, and before any worker starts the ConfigError of `create_app`.
     """
+    end_without_collections()
     with shared_metrics.sharing():
         _supervise(config, read)
 

@@ -20,7 +20,7 @@ from gunicorn.arbiter import Arbiter
 from ...config.settings import Config
 from ..context import SERVER
 from ..shutdown import ERROR_TIMEOUT
-from .garbage import collecting
+from .garbage import collecting, end_without_collections
 from .runner import Runner
 from .serve import EXIT_INTERRUPTED, EXIT_OK
 from .sockets import ListenError, check_exposure
@@ -49,6 +49,7 @@ class Worker(GunicornUVLoopWebWorker):
 
     def run(self) -> None:
         """Replaces aiohttp's `run`, whose connections lack the limits of `Connection`. Raises SystemExit."""
+        end_without_collections()
         self.booted = False  # so that gunicorn recognises a failure to start
         try:
             self.loop.run_until_complete(self._serve())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import weakref
 
 import pytest
 
+from oaicompat_proxy.server.process import garbage
 from oaicompat_proxy.server.process.garbage import FEW, LONGEST_INTERVAL, MANY, MUCH, SHARE, Collector, collecting
 from tests.support.fake_clock import Clock
 
@@ -93,3 +96,20 @@ async def test_collector_runs_beside_the_server(monkeypatch: pytest.MonkeyPatch)
         kept: list[list[int]] = [[] for _ in range(2 * MANY)]
         await asyncio.wait_for(freed.wait(), 10)
     assert kept
+
+
+def test_the_interpreters_end_looks_at_no_object() -> None:
+    """Whose memory is returned anyway: a cycle is not finalized."""
+    program = f"""
+import weakref
+from {garbage.__name__} import end_without_collections
+class Node:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        print("collected")
+node = Node()
+end_without_collections()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == ""
