@@ -29,7 +29,7 @@ class RetryRules(NamedTuple):
     read_key: RetryKeyReader
     convert: Callable[[bytes, bool], bytes] | None = None
     """A complete answer, and whether a stream is wanted → the same answer as a stream or as one body."""
-    longest_silence: float = math.inf
+    max_silence: float = math.inf
     """Seconds without a byte after which clients break the connection of an answer that is not streamed; white space
     keeps it open. A failure behind white space breaks the body off, and is a status for the client's retry, so a finite
     value needs a `read_key` that names every request.

@@ -17,7 +17,7 @@ LOCAL_SCHEMES = frozenset({"app", "tauri", "vscode-webview", "vscode-file"})
 
 ANY = "*"
 
-LONGEST_HOST = 256
+MAX_HOST = 256
 """Characters of the longest `Host` whose decision is cached; host names are shorter (RFC 1035, 2.3.4)."""
 
 HOSTS = 256
@@ -70,7 +70,7 @@ class OriginPolicy:
 
         Cached: without it the decision took 2 % of a small request.
         """
-        return self._allows_host(host) if len(host) <= LONGEST_HOST else self._judge_host(host)
+        return self._allows_host(host) if len(host) <= MAX_HOST else self._judge_host(host)
 
     def _judge_host(self, host: str) -> bool:
         name = host_of(host)

@@ -21,7 +21,7 @@ from io import StringIO
 from ..core.recorded_fields import Fields, Readable, RecordedFields, Rule
 from ..core.redaction import redact
 
-LONGEST_ID = 80
+MAX_ID = 80
 """Characters of an id that is shown, at most. Longer ids are signed, so anyone who reads one could use it."""
 
 SIGNED_IDS = ("confirm_", "mcpr_")
@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _DIGIT = re.compile("[0-9]")
 _WORDS = frozenset({"true", "false", "null"})
 _SHAPES: Mapping[Readable, re.Pattern[str]] = {
-    Readable.ID: re.compile(rf"(?!{'|'.join(SIGNED_IDS)})[-\w.:/+=]{{1,{LONGEST_ID}}}", re.ASCII),
+    Readable.ID: re.compile(rf"(?!{'|'.join(SIGNED_IDS)})[-\w.:/+=]{{1,{MAX_ID}}}", re.ASCII),
     Readable.NAME: re.compile(r"[-\w.:/@+]{1,128}", re.ASCII),
     Readable.PLACEHOLDER: re.compile(r"\[[-\w.]{1,128} rendered on client\]", re.ASCII),
     Readable.TIME: re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{5,20}(?:Z|[-+]\d\d:?\d\d)?", re.ASCII),
@@ -229,7 +229,7 @@ def _mask_bare(word: str, rule: Rule) -> str:
         return word
     if not _NUMBER.fullmatch(word):
         return _mask_string(word)
-    return word if rule in (Readable.NUMBER, Readable.TIME) and len(word) <= LONGEST_ID else _DIGIT.sub("1", word)
+    return word if rule in (Readable.NUMBER, Readable.TIME) and len(word) <= MAX_ID else _DIGIT.sub("1", word)
 
 
 def _mask_value(text: str, rule: Rule) -> str:

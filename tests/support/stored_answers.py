@@ -10,6 +10,6 @@ MANY = Bounds(10_000, 24 * 3600)
 LONG = bytes(range(256)) * 500
 
 
-def small_memory(*, slots: int = 64, answers: int = 100, most_bytes: int = 1 << 20, ttl: float = 60) -> MemoryAnswers:
+def small_memory(*, slots: int = 64, answers: int = 100, max_bytes: int = 1 << 20, ttl: float = 60) -> MemoryAnswers:
     table = SharedTable(slots=slots, slot_size=1024, candidates=8)
-    return MemoryAnswers(Bounds(answers, ttl), table, Ledgers(callers=16, most=1000, most_bytes=most_bytes))
+    return MemoryAnswers(Bounds(answers, ttl), table, Ledgers(callers=16, max_entries=1000, max_bytes=max_bytes))

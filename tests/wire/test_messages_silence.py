@@ -10,7 +10,7 @@ import anthropic
 import httpx2
 import pytest
 
-from oaicompat_proxy.api.anthropic.retries import LONGEST_SILENCE
+from oaicompat_proxy.api.anthropic.retries import MAX_SILENCE
 from tests.support.fake_clock import timers
 from tests.support.messages_conformance import check_message_error
 from tests.support.proxy import CHAT, StartProxy
@@ -34,7 +34,7 @@ def due() -> list[float]:
 
 
 def has_keep_alive() -> bool:
-    return any(LONGEST_SILENCE - 30 < seconds <= LONGEST_SILENCE for seconds in due())
+    return any(MAX_SILENCE - 30 < seconds <= MAX_SILENCE for seconds in due())
 
 
 @pytest.mark.parametrize(("path", "expected"), [(MESSAGES, True), (CHAT, False)])

@@ -22,7 +22,7 @@ from .encoder import MessageEncoder
 from .headers import VERSION
 from .models import model_body, models_body
 from .recorded_fields import RECORDED_FIELDS
-from .retries import LONGEST_SILENCE, read_retry_key
+from .retries import MAX_SILENCE, read_retry_key
 from .sessions import find_session, user_of
 from .tokens import COUNT_TOKENS
 
@@ -44,7 +44,7 @@ class MessagesApi(UnkeptAnswers):
 
     @property
     def retries(self) -> RetryRules:
-        return RetryRules(read_retry_key, convert, LONGEST_SILENCE)
+        return RetryRules(read_retry_key, convert, MAX_SILENCE)
 
     def recognizes(self, headers: Mapping[str, str]) -> bool:
         return VERSION in headers

@@ -19,7 +19,7 @@ from ..json_body import parse_json
 from ..retry_rules import RetryKey
 from .sessions import SESSION, name_of
 
-LONGEST_SILENCE = 240.0
+MAX_SILENCE = 240.0
 """Seconds. Claude Code and Node's `fetch` break a silent connection after 300."""
 
 _IN_BODY = b"session_id"

@@ -73,8 +73,8 @@ class UsageStore(Protocol):
 class MemoryUsage:
     """The counts of one process, empty at its start."""
 
-    def __init__(self, *, most: int = MAX_SUBJECTS) -> None:
-        self._most = most
+    def __init__(self, *, max_subjects: int = MAX_SUBJECTS) -> None:
+        self._max_subjects = max_subjects
         self._counts: dict[Period, dict[Subject, Count]] = {}
 
     async def begin(
@@ -107,7 +107,7 @@ class MemoryUsage:
         if counts is None:
             counts = self._counts[period] = {}
             self._forget(period.kind)
-        if subject.user and subject not in counts and len(counts) >= self._most:
+        if subject.user and subject not in counts and len(counts) >= self._max_subjects:
             subject = Subject(subject.key, None)
         return counts, subject
 
@@ -172,9 +172,9 @@ return 1
 class RedisUsage:
     """The counts of all processes that share a Redis. Checking limits and counting a run is atomic."""
 
-    def __init__(self, redis: BoundedRedis, *, most: int = MAX_SUBJECTS) -> None:
+    def __init__(self, redis: BoundedRedis, *, max_subjects: int = MAX_SUBJECTS) -> None:
         self._redis = redis
-        self._most = 2 * most
+        self._max_subjects = 2 * max_subjects
         """Largest number of fields in a hash."""
         self._begin = redis.register_script(_BEGIN)
         self._add = redis.register_script(_ADD)
@@ -182,7 +182,7 @@ class RedisUsage:
     async def begin(
         self, checks: Sequence[Check], subjects: Sequence[Subject], periods: Sequence[Period]
     ) -> tuple[int, list[int]]:
-        arguments: list[str | int] = [self._most, len(checks), len(subjects)]
+        arguments: list[str | int] = [self._max_subjects, len(checks), len(subjects)]
         for check in checks:
             number = 1 + periods.index(check.period)
             arguments += [number, check.unit[0], *_fields(check.subject), check.limit, check.pending]
@@ -193,7 +193,14 @@ class RedisUsage:
 
     async def add(self, subjects: Sequence[Subject], periods: Sequence[Period], added: Count) -> None:
         fields = [field for each in subjects for field in _fields(each)]
-        arguments: list[str | int] = [self._most, added.tokens, added.runs, len(subjects), *fields, *_expiries(periods)]
+        arguments: list[str | int] = [
+            self._max_subjects,
+            added.tokens,
+            added.runs,
+            len(subjects),
+            *fields,
+            *_expiries(periods),
+        ]
         with mapped_errors():
             await self._add(_hashes(periods), arguments)
 

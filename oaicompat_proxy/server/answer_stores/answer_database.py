@@ -27,10 +27,10 @@ Result = TypeVar("Result")
 LOCK_WAIT = 2.0
 """Seconds for which a write waits for the lock of another process."""
 
-MOST_BYTES = 1024 * 1024 * 1024
+MAX_BYTES = 1024 * 1024 * 1024
 """Bytes of all entries of one caller."""
 
-MOST_EVICTED = 1000
+MAX_EVICTED = 1000
 """Entries that one write may delete to make room, so that its time is bounded."""
 
 _SCHEMA = """
@@ -67,12 +67,12 @@ _REPLACE = "UPDATE entries SET added = ?, until = ?, value = ? WHERE key = ? AND
 class AnswerDatabase:
     """The store in one file. A caller's oldest entries are evicted when its bounds are exceeded."""
 
-    def __init__(self, path: Path, bounds: Bounds, *, most_bytes: int = MOST_BYTES) -> None:
-        """`most_bytes`: bytes of all entries of one caller. Raises ConfigError for a file that cannot be used."""
+    def __init__(self, path: Path, bounds: Bounds, *, max_bytes: int = MAX_BYTES) -> None:
+        """`max_bytes`: bytes of all entries of one caller. Raises ConfigError for a file that cannot be used."""
         self._path = path
         self._ttl = bounds.ttl
         self._most = bounds.entries
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, "answer database")
         # state
         self._connection: sqlite3.Connection | None = None
@@ -109,9 +109,9 @@ class AnswerDatabase:
     async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
         return await self._do(lambda connection: self._replace(connection, scope, name, old, new))
 
-    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+    async def find(self, scope: str, names: Iterable[str], *, max_bytes: int) -> dict[str, bytes]:
         wanted = list(names)
-        return await self._do(lambda connection: _find(connection, scope, wanted, most))
+        return await self._do(lambda connection: _find(connection, scope, wanted, max_bytes))
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         keys = [(entry_key(scope, name),) for name in names]
@@ -173,11 +173,11 @@ class AnswerDatabase:
     def _make_room(self, connection: sqlite3.Connection, owner: str, now: float) -> None:
         """Deletes expired entries, and the oldest entries of an owner above its bounds."""
         connection.execute(
-            "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE until < ? LIMIT ?)", (now, MOST_EVICTED)
+            "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE until < ? LIMIT ?)", (now, MAX_EVICTED)
         )
-        for _ in range(MOST_EVICTED):
+        for _ in range(MAX_EVICTED):
             total = connection.execute("SELECT entries, bytes FROM totals WHERE scope = ?", (owner,)).fetchone()
-            if total is None or (total[0] <= self._most and total[1] <= self._most_bytes):
+            if total is None or (total[0] <= self._most and total[1] <= self._max_bytes):
                 return
             connection.execute(
                 "DELETE FROM entries WHERE key = (SELECT key FROM entries WHERE scope = ? ORDER BY added LIMIT 1)",
@@ -190,14 +190,14 @@ def _range_of(prefix: str) -> tuple[str, str]:
     return prefix, f"{prefix}g"
 
 
-def _find(connection: sqlite3.Connection, scope: str, names: Iterable[str], most: int) -> dict[str, bytes]:
+def _find(connection: sqlite3.Connection, scope: str, names: Iterable[str], max_bytes: int) -> dict[str, bytes]:
     now = time.time()
     found: dict[str, bytes] = {}
     for name in names:
         query = "SELECT length(value), value FROM entries WHERE key = ? AND until >= ?"
         row = connection.execute(query, (entry_key(scope, name), now)).fetchone()
         if row is not None:
-            most = rest_of(most, row[0])
+            max_bytes = rest_of(max_bytes, row[0])
             found[name] = row[1]
     return found
 

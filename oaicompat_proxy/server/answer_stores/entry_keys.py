@@ -35,11 +35,11 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def rest_of(most: int, size: int) -> int:
-    if size > most:
+def rest_of(max_bytes: int, size: int) -> int:
+    if size > max_bytes:
         raise InvalidRequest(
             "The request refers to more earlier output than this server accepts; refer to less, or send its text.",
             param="input",
             code="string_above_max_length",
         )
-    return most - size
+    return max_bytes - size

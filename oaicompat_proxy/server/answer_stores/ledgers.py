@@ -70,21 +70,21 @@ class _Ring:
 class Ledgers:
     """The rings of all callers. Names of entries have 16 bytes, names of callers up to 32."""
 
-    def __init__(self, *, callers: int, most: int, most_bytes: int) -> None:
-        """`most`, `most_bytes`: of one caller's entries. `most` also bounds its records, deleted ones included."""
+    def __init__(self, *, callers: int, max_entries: int, max_bytes: int) -> None:
+        """The bounds of one caller. `max_entries` also bounds its records, deleted ones included."""
         self._callers = callers
-        self._most = most
-        self._most_bytes = most_bytes
-        self._size = _HEAD.size + most * _RECORD.size
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._size = _HEAD.size + max_entries * _RECORD.size
         self._memory = mmap.mmap(-1, callers * self._size)
         self._depth = 0
 
     def add(
-        self, caller: bytes, name: bytes, size: int, *, most: int = MAX_ENTRIES, is_new: bool = False
+        self, caller: bytes, name: bytes, size: int, *, max_entries: int = MAX_ENTRIES, is_new: bool = False
     ) -> list[Entry]:
         """Returns the entries that this one evicts. An entry of the same name is replaced.
 
-        `most`: entries of the caller. `is_new`: no entry has this name, so none is looked for.
+        `max_entries`: entries of the caller. `is_new`: no entry has this name, so none is looked for.
         """
         evicted = []
         with self.locked():
@@ -92,10 +92,10 @@ class Ledgers:
             if not is_new:
                 self._delete(place, ring, name)
             while ring.records and (
-                ring.records >= self._most or ring.entries >= most or ring.bytes + size > self._most_bytes
+                ring.records >= self._max_entries or ring.entries >= max_entries or ring.bytes + size > self._max_bytes
             ):
                 oldest = self._clear(self._record(place, ring.first))
-                ring.first, ring.records = (ring.first + 1) % self._most, ring.records - 1
+                ring.first, ring.records = (ring.first + 1) % self._max_entries, ring.records - 1
                 if oldest.name != _DELETED:
                     ring.remove(oldest)
                     evicted.append(oldest)
@@ -183,7 +183,7 @@ class Ledgers:
     def _entries(self, place: int) -> list[Entry]:
         """The entries of the ring at this place, oldest first."""
         ring = self._read_head(place)[1]
-        records = (self._record(place, ring.first + number) for number in range(min(ring.records, self._most)))
+        records = (self._record(place, ring.first + number) for number in range(min(ring.records, self._max_entries)))
         entries = (Entry(*_RECORD.unpack_from(self._memory, record)) for record in records)
         return [entry for entry in entries if entry.name != _DELETED]
 
@@ -196,7 +196,7 @@ class Ledgers:
         _HEAD.pack_into(self._memory, place, caller, used, ring.first, ring.records, ring.entries, ring.bytes)
 
     def _record(self, place: int, number: int) -> int:
-        return place + _HEAD.size + number % self._most * _RECORD.size
+        return place + _HEAD.size + number % self._max_entries * _RECORD.size
 
     def _delete(self, place: int, ring: _Ring, name: bytes) -> int:
         """Returns the size of the entry; 0 if there is none."""

@@ -18,7 +18,7 @@ MAX_OF_CALLER, MAX_BYTES_OF_CALLER = 4096, 16 * 1024 * 1024
 _TABLE = SharedTable(slots=16 * 1024, slot_size=4 * 1024, candidates=8)
 """64 MB, of which the kernel allocates only the pages in use. Most answers and inputs fit one slot."""
 
-_LEDGERS = Ledgers(callers=512, most=MAX_OF_CALLER, most_bytes=MAX_BYTES_OF_CALLER)
+_LEDGERS = Ledgers(callers=512, max_entries=MAX_OF_CALLER, max_bytes=MAX_BYTES_OF_CALLER)
 """42 MB, of which the kernel allocates only the pages in use."""
 
 _LENGTH = 4
@@ -42,7 +42,7 @@ class MemoryAnswers:
         for name, value in entries.items():
             key = _short(entry_key(scope, name))
             is_new = not self._table.holds(_piece(key, 0))
-            for evicted in self._ledgers.add(caller, key, len(value), most=self._bounds.entries, is_new=is_new):
+            for evicted in self._ledgers.add(caller, key, len(value), max_entries=self._bounds.entries, is_new=is_new):
                 self._delete(*evicted)
             self._put(key, value, until, scope)
 
@@ -59,13 +59,13 @@ class MemoryAnswers:
             key = _short(entry_key(scope, name))
             self._delete(key, self._ledgers.remove(caller, key))
 
-    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+    async def find(self, scope: str, names: Iterable[str], *, max_bytes: int) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         for name in names:
-            value = self._get(_short(entry_key(scope, name)), most)
+            value = self._get(_short(entry_key(scope, name)), max_bytes)
             if value is not None:
                 found[name] = value
-                most = rest_of(most, len(value))
+                max_bytes = rest_of(max_bytes, len(value))
         return found
 
     async def count(self, scope: str, *, with_users: bool = False) -> int:
@@ -83,12 +83,12 @@ class MemoryAnswers:
             piece = value[start : start + self._table.max_value]
             self._table.put(_piece(key, number), piece, until=until, owner=scope)
 
-    def _get(self, key: bytes, most: int) -> bytes | None:
+    def _get(self, key: bytes, max_bytes: int) -> bytes | None:
         value = self._table.get(_piece(key, 0))
         if value is None:
             return None
         length = int.from_bytes(value[:_LENGTH], "big")
-        rest_of(most, length)
+        rest_of(max_bytes, length)
         pieces = [value]
         for number in range(1, self._pieces(length)):
             piece = self._table.get(_piece(key, number))

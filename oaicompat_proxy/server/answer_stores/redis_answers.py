@@ -45,14 +45,14 @@ class RedisAnswers:
         bounds: Bounds,
         local: MemoryAnswers | None = None,
         *,
-        most_bytes: int = MAX_BYTES_OF_CALLER,
+        max_bytes: int = MAX_BYTES_OF_CALLER,
         most_of_all: int = MAX_IN_REDIS,
     ) -> None:
-        """`most_bytes`: bytes of one caller's entries. `most_of_all`: entries of all callers."""
+        """`max_bytes`: bytes of one caller's entries. `most_of_all`: entries of all callers."""
         self._redis = redis
         self._ttl = bounds.ttl
         self._local = local or MemoryAnswers(bounds)
-        self._bounds = (most_of_all, bounds.entries, most_bytes)
+        self._bounds = (most_of_all, bounds.entries, max_bytes)
         self._add = redis.register_script(SET_BOUNDED_BY_OWNER)
         self._replace = redis.register_script(REPLACE_BOUNDED_BY_OWNER)
         self._delete = redis.register_script(DELETE_OF_OWNER)
@@ -84,11 +84,11 @@ class RedisAnswers:
         with mapped_errors():
             await self._delete([*_redis_sets(scope), *(_redis_key(scope, name) for name in names)])
 
-    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+    async def find(self, scope: str, names: Iterable[str], *, max_bytes: int) -> dict[str, bytes]:
         names = list(names)
-        found = await self._local.find(scope, names, most=most)
+        found = await self._local.find(scope, names, max_bytes=max_bytes)
         missing = [name for name in names if name not in found]
-        most -= sum(map(len, found.values()))
+        max_bytes -= sum(map(len, found.values()))
         for start in range(0, len(missing), MGET_BATCH_SIZE):
             asked = missing[start : start + MGET_BATCH_SIZE]
             with mapped_errors():
@@ -96,7 +96,7 @@ class RedisAnswers:
             for name, value in zip(asked, values, strict=True):
                 if isinstance(value, bytes):
                     found[name] = value
-                    most = rest_of(most, len(value))
+                    max_bytes = rest_of(max_bytes, len(value))
         return found
 
     async def count(self, scope: str, *, with_users: bool = False) -> int:

@@ -47,8 +47,8 @@ class StoredAnswers(Protocol):
         """Raises StoreUnavailable."""
         ...
 
-    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
-        """The entries that exist. Raises InvalidRequest if they have more than `most` bytes, StoreUnavailable."""
+    async def find(self, scope: str, names: Iterable[str], *, max_bytes: int) -> dict[str, bytes]:
+        """The entries that exist. Raises InvalidRequest if they have more than `max_bytes` bytes, StoreUnavailable."""
         ...
 
     async def count(self, scope: str, *, with_users: bool = False) -> int:
@@ -80,7 +80,7 @@ class NoAnswers:
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         pass
 
-    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+    async def find(self, scope: str, names: Iterable[str], *, max_bytes: int) -> dict[str, bytes]:
         return {}
 
     async def count(self, scope: str, *, with_users: bool = False) -> int:

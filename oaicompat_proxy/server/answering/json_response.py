@@ -136,4 +136,4 @@ class JsonAnswer:
 def _keep_alive(request: web.Request, config: Config) -> float:
     """Seconds between two keep-alives; infinite for none."""
     retries = api_of(request).retries
-    return min(config.json_keep_alive or math.inf, retries.longest_silence if retries is not None else math.inf)
+    return min(config.json_keep_alive or math.inf, retries.max_silence if retries is not None else math.inf)

@@ -30,7 +30,7 @@ def new_route_handler(route: ApiRoute, api: ClientApi, kept: KeptAnswers) -> Han
         asked = RouteRequest(request.match_info, request.query, body, config.max_values, new_id(), int(time.time()))
         if route.find_run is not None:
             await kept.update_record(api, scope, route.find_run(asked), stops=route.stops)
-        answered = await _answer(route, asked, answers, scope, most=config.max_text)
+        answered = await _answer(route, asked, answers, scope, max_bytes=config.max_text)
         if answered.added:
             await answers.add(scope, answered.added)
         if answered.deleted:
@@ -44,12 +44,12 @@ def new_route_handler(route: ApiRoute, api: ClientApi, kept: KeptAnswers) -> Han
 
 
 async def _answer(
-    route: ApiRoute, asked: RouteRequest, answers: StoredAnswers, scope: str, *, most: int
+    route: ApiRoute, asked: RouteRequest, answers: StoredAnswers, scope: str, *, max_bytes: int
 ) -> RouteAnswer:
     """Answers from stored entries, and writes those that the route changes. `most`: bytes read. Raises ProxyError."""
     names = route.find_names(asked)
     for _ in range(ATTEMPTS):
-        stored = await answers.find(scope, names, most=most) if names else {}
+        stored = await answers.find(scope, names, max_bytes=max_bytes) if names else {}
         answered = route.answer(asked, stored)
         if await replace_all(answers, scope, stored, answered.replaced):
             return answered

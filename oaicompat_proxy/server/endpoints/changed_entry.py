@@ -20,7 +20,7 @@ from ..sessions.locks import ReleaseLock
 ATTEMPTS = 20
 """Attempts to change an entry that other requests change at the same time."""
 
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 """Bytes of an entry that is read to be changed; its size was bounded when it was stored."""
 
 
@@ -37,7 +37,7 @@ class ChangedEntry:
         """Changes the stored entry by the answer. Raises AnswerNotStored, and what the API raises."""
         try:
             for _ in range(ATTEMPTS):
-                stored = await self._answers.find(self._scope, [change.name], most=MOST_BYTES)
+                stored = await self._answers.find(self._scope, [change.name], max_bytes=MAX_BYTES)
                 if await replace_all(self._answers, self._scope, stored, api.change(change, stored, answer)):
                     return
         except StoreUnavailable as error:

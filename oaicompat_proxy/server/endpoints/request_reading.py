@@ -35,7 +35,7 @@ async def read_request(
     if names := api.find_references(parsed):
         if changed := api.find_changed(parsed):
             context.entry = await hold_entry(runtime, context.caller, changed, parsed.size)
-        stored = await runtime.stored_answers.find(context.caller.scope, names, most=limits.text)
+        stored = await runtime.stored_answers.find(context.caller.scope, names, max_bytes=limits.text)
         parsed = api.expand(parsed, stored)
         if parsed.size > LARGE_REQUEST:
             await yield_control()

@@ -14,7 +14,7 @@ from ..context import CONTEXT
 
 log = logging.getLogger("oaicompat_proxy.access")
 
-LONGEST_FIELD = 500
+MAX_FIELD = 500
 """Characters of a method or a path in a line, so that a client cannot fill the disk."""
 
 
@@ -38,8 +38,8 @@ class AccessLog(AbstractAccessLogger):
             context.request_id if context else "-",
             (context and context.client) or request.remote,
             (caller and caller.name) or "-",
-            request.method[:LONGEST_FIELD],
-            request.rel_url.raw_path[:LONGEST_FIELD],
+            request.method[:MAX_FIELD],
+            request.rel_url.raw_path[:MAX_FIELD],
             response.status,
             response.body_length,
             time,

@@ -20,7 +20,7 @@ from ..single_sign_on.single_sign_on import SingleSignOn
 from .client_api import find_api
 from .reporting import report_rejected
 
-LONGEST_QUOTE = 100
+MAX_QUOTE = 100
 """Characters of an origin or host in an error message."""
 
 
@@ -74,12 +74,12 @@ def _check_origin_and_host(request: web.Request, server: ServerRuntime) -> None:
     for origin in headers.getall("origin", ()):
         if origin and not origins.allows_origin(origin):
             raise OriginNotAllowed(
-                f"Pages of {origin[:LONGEST_QUOTE]} may not call this server; its operator can allow them with --cors."
+                f"Pages of {origin[:MAX_QUOTE]} may not call this server; its operator can allow them with --cors."
             )
     for host in headers.getall("host", ()):
         if host and not origins.allows_host(host) and not _takes_any_host(request, server):
             raise HostNotAllowed(
-                f"This server does not answer to the host {host[:LONGEST_QUOTE]}; its operator can allow the name with "
+                f"This server does not answer to the host {host[:MAX_QUOTE]}; its operator can allow the name with "
                 "--allowed-host."
             )
 

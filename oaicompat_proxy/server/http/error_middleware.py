@@ -26,7 +26,7 @@ from .headers import asks_as_browser, begin_context, preflight
 
 log = logging.getLogger(__name__)
 
-LONGEST_PATH = 200
+MAX_PATH = 200
 """Characters of a path in an error message or a log line."""
 
 
@@ -81,7 +81,7 @@ def _answer_to(error: Exception, request: web.Request) -> web.Response:
 
 def _short_path(request: web.Request) -> str:
     """The path, shortened because the client chooses it."""
-    return request.path[:LONGEST_PATH]
+    return request.path[:MAX_PATH]
 
 
 def redact_tokens(error: ProxyError, request: web.Request) -> ProxyError:

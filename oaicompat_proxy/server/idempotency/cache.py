@@ -69,10 +69,10 @@ class IdempotencyCache(Generic[E]):
     bytes, the oldest answer's body is evicted, but its key stays: the agent is still not run twice.
     """
 
-    def __init__(self, *, most: int, largest: int, most_bytes: int) -> None:
-        self._most = most
-        self._largest = largest
-        self._most_bytes = most_bytes
+    def __init__(self, *, max_entries: int, max_size: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_size = max_size
+        self._max_bytes = max_bytes
         # state
         self._entries: dict[tuple[str, str], E] = {}
         self.bytes = 0
@@ -86,7 +86,7 @@ class IdempotencyCache(Generic[E]):
     def add(self, entry: E) -> E | None:
         """Returns the entry that it replaced, if any. Raises IdempotencyFull if all runs are still active."""
         removed = None
-        if len(self._entries) >= self._most:
+        if len(self._entries) >= self._max_entries:
             ended = [each for each in self._entries.values() if each.over]
             if not ended:
                 raise IdempotencyFull(f"Too many requests with an {HEADER} are running; try again a little later.")
@@ -120,11 +120,11 @@ class IdempotencyCache(Generic[E]):
             entry.buffer.discard_history()
 
     def _has_room(self, entry: E, more: int) -> bool:
-        if entry.buffer.size + more > self._largest or more > self._most_bytes:
+        if entry.buffer.size + more > self._max_size or more > self._max_bytes:
             return False
         for each in self._entries.values():
-            if self.bytes + more <= self._most_bytes:
+            if self.bytes + more <= self._max_bytes:
                 break
             if each.over and each is not entry:
                 self.evict_body(each)
-        return self.bytes + more <= self._most_bytes
+        return self.bytes + more <= self._max_bytes

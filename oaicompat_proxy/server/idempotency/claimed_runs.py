@@ -54,7 +54,7 @@ class ClaimedRuns:
 
     def __init__(self, config: Config, claims: Claims | None, remote: RemoteAnswers) -> None:
         self._ttl = config.idempotency_ttl
-        self._largest = min(config.max_idempotent_answer, MAX_OUTCOME_SIZE)
+        self._max_size = min(config.max_idempotent_answer, MAX_OUTCOME_SIZE)
         self._claims = claims
         self._remote = remote
 
@@ -111,7 +111,7 @@ class ClaimedRuns:
         reason = shared.failure or (None if shared.buffer.complete else failure)
         if reason is not None and reason.should_retry is not False:
             return None
-        return encode_outcome(shared, None if shared.buffer.complete else reason, largest=self._largest)
+        return encode_outcome(shared, None if shared.buffer.complete else reason, max_size=self._max_size)
 
 
 class _Elsewhere:

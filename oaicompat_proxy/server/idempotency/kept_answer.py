@@ -17,7 +17,7 @@ from ..answer_stores.entry_keys import part_of
 from ..answer_stores.stored_answers import StoredAnswers
 from .process_life import ProcessLife
 
-MOST_BODY = 4 * 1024 * 1024
+MAX_BODY = 4 * 1024 * 1024
 """Bytes of a body of an earlier answer that is read in one piece."""
 
 
@@ -67,7 +67,7 @@ class KeptAnswer:
         Raises StoreUnavailable.
         """
         await find_maker(self.api, self._scope, answer_id, self._answers, self._life)
-        body = (await self._answers.find(self._scope, [answer_id], most=MOST_BODY)).get(answer_id)
+        body = (await self._answers.find(self._scope, [answer_id], max_bytes=MAX_BODY)).get(answer_id)
         if body is None:
             return False
         self._complete = True
@@ -141,13 +141,13 @@ async def find_maker(
 
     Raises StoreUnavailable.
     """
-    entry = (await answers.find(makers_of(scope), [answer_id], most=MOST_BODY)).get(answer_id)
+    entry = (await answers.find(makers_of(scope), [answer_id], max_bytes=MAX_BODY)).get(answer_id)
     if entry is None:
         return None
     maker = Maker(entry.removeprefix(_ENDED).decode(), entry.startswith(_ENDED))
     if await life.is_alive(maker.process):
         return maker
-    body = (await answers.find(scope, [answer_id], most=MOST_BODY)).get(answer_id)
+    body = (await answers.find(scope, [answer_id], max_bytes=MAX_BODY)).get(answer_id)
     if not maker.has_ended and body is not None:
         await answers.add(scope, {answer_id: api.last_body(body, process_lost(), None)})
     await answers.delete(makers_of(scope), [answer_id])

@@ -12,7 +12,7 @@ from ..context import CONTEXT
 from .cache import IdempotencyCache
 from .delivery import deliver
 from .foreign_readers import cancelled
-from .kept_answer import MOST_BODY, Maker, events_of, find_maker
+from .kept_answer import MAX_BODY, Maker, events_of, find_maker
 from .process_life import ProcessLife
 from .remote_answers import RemoteAnswers
 from .run_once import IdempotentRuns
@@ -61,7 +61,7 @@ class KeptAnswers:
     async def _find_events(self, scope: str, answer_id: str) -> bytes | None:
         if not self._life.stores_events:
             return None
-        return (await self._answers.find(events_of(scope), [answer_id], most=MOST_BODY)).get(answer_id)
+        return (await self._answers.find(events_of(scope), [answer_id], max_bytes=MAX_BODY)).get(answer_id)
 
     async def _find_maker(self, api: ClientApi, scope: str, answer_id: str) -> Maker | None:
         return await find_maker(api, scope, answer_id, self._answers, self._life)
@@ -79,4 +79,4 @@ async def _replay(request: web.Request, shared: SharedAnswer, events: bytes, ski
 
 def _unbounded() -> IdempotencyCache[SharedAnswer]:
     """A cache for one answer that is read once; the store bounds its bytes."""
-    return IdempotencyCache(most=1, largest=MOST_BODY, most_bytes=MOST_BODY)
+    return IdempotencyCache(max_entries=1, max_size=MAX_BODY, max_bytes=MAX_BODY)

@@ -51,7 +51,7 @@ class ProcessLife:
         """Whether the process has a heartbeat. Raises StoreUnavailable."""
         if process == self.process:
             return True
-        return bool(await self._answers.find(EVERYBODY, [_name_of(process)], most=len(_HEARTBEAT)))
+        return bool(await self._answers.find(EVERYBODY, [_name_of(process)], max_bytes=len(_HEARTBEAT)))
 
     async def end(self) -> None:
         """Ends the heartbeat when the process stops."""
@@ -70,7 +70,7 @@ class ProcessLife:
             await asyncio.sleep(BEAT)
             is_lost = False
             with contextlib.suppress(StoreUnavailable):
-                is_lost = not await self._answers.find(EVERYBODY, [_name_of(self.process)], most=len(_HEARTBEAT))
+                is_lost = not await self._answers.find(EVERYBODY, [_name_of(self.process)], max_bytes=len(_HEARTBEAT))
             await self._beat()  # before its records are restored: their readers check the heartbeat
             if is_lost:
                 with contextlib.suppress(StoreUnavailable):

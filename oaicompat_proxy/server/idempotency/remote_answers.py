@@ -21,7 +21,7 @@ from .answer_calls import HOLD, READ, STOP, AnswerCall, AnswerReply, count_event
 from .cache import IdempotencyCache
 from .delivery import deliver
 from .foreign_readers import READ_WAIT
-from .kept_answer import MOST_BODY, KeptAnswer, find_maker, process_lost
+from .kept_answer import MAX_BODY, KeptAnswer, find_maker, process_lost
 from .process_life import ProcessLife
 from .shared_answer import SharedAnswer, events_gone, not_a_stream
 from .stored_outcome import restore_failure
@@ -61,7 +61,7 @@ class RemoteAnswers:
         if self._calls is None:
             return False
         maker = await find_maker(kept.api, shared.scope, answer_id, self._answers, self._life)
-        found = await self._answers.find(shared.scope, [answer_id], most=MOST_BODY)
+        found = await self._answers.find(shared.scope, [answer_id], max_bytes=MAX_BODY)
         if maker is None or answer_id not in found:
             return None
         copy = _Copy(kept.api, found[answer_id], 0, shared, answer_id)
@@ -81,7 +81,7 @@ class RemoteAnswers:
                 "or send the request again when it is complete. To follow it live here, the processes need --redis."
             )
         scope = request[CONTEXT].caller.scope
-        cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=1, largest=0, most_bytes=0)
+        cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(max_entries=1, max_size=0, max_bytes=0)
         copy = _Copy(api, body, skipped, SharedAnswer(scope, answer_id, b"", cache), answer_id)
         reader = copy.shared.add_reader()
         source = _Source(self._calls, self._answers, self._life, api, process, copy)
@@ -204,7 +204,7 @@ class _Source:
         scope, answer_id = self._copy.shared.scope, self._copy.answer_id
         maker = await find_maker(self._api, scope, answer_id, self._answers, self._life)
         if maker is None or maker.process != self._process:
-            found = await self._answers.find(scope, [answer_id], most=MOST_BODY)
+            found = await self._answers.find(scope, [answer_id], max_bytes=MAX_BODY)
             self._copy.body = found.get(answer_id, self._copy.body)
             raise process_lost()
 

@@ -72,22 +72,20 @@ class IdempotentRuns:
     def _new_cache(self) -> IdempotencyCache[SharedAnswer]:
         config = self._config
         return IdempotencyCache(
-            most=config.max_idempotent, largest=config.max_idempotent_answer, most_bytes=config.max_idempotent_bytes
+            max_entries=config.max_idempotent,
+            max_size=config.max_idempotent_answer,
+            max_bytes=config.max_idempotent_bytes,
         )
 
     def wrap(self, handler: Handler, api: ClientApi) -> Handler:
         """Returns a handler that shares answers; a request whose answer has a single reader is passed on unchanged."""
-
         needs_key = not api.keeps_answers and api.retries is None
 
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
             if key is None and needs_key:
                 return await handler(request)
-            if key is not None:
-                name: RequestName | None = await name_by_key(request, check_key(key))
-            else:
-                name = await name_by_body(request, api)
+            name = await (name_by_body(request, api) if key is None else name_by_key(request, check_key(key)))
             if name is not None and name.failures_only:
                 return await self._answer_unless_failed(request, handler, name.digest)
             keeping = await read_keeping(request, api)

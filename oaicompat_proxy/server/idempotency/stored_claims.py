@@ -15,7 +15,7 @@ from typing import Protocol
 from ...core.errors import StoreUnavailable
 from ..answer_stores.entry_keys import part_of
 from .claims import Claim, FoundClaim, claim_digest
-from .kept_answer import MOST_BODY
+from .kept_answer import MAX_BODY
 from .process_life import ProcessLife
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class ClaimFile(Protocol):
 
     async def add_new(self, scope: str, name: str, value: bytes) -> bytes | None: ...
 
-    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]: ...
+    async def find(self, scope: str, names: Iterable[str], *, max_bytes: int) -> dict[str, bytes]: ...
 
     async def delete(self, scope: str, names: Iterable[str]) -> None: ...
 
@@ -66,7 +66,7 @@ class StoredClaims:
 
     async def find_outcome(self, claim: Claim) -> bytes | None:
         """Raises StoreUnavailable."""
-        return (await self._file.find(claim.scope, [claim.outcome], most=MOST_BODY)).get(claim.outcome)
+        return (await self._file.find(claim.scope, [claim.outcome], max_bytes=MAX_BODY)).get(claim.outcome)
 
     def end(self, claim: Claim, outcome: bytes | None, *, ttl: float) -> None:
         """Stores the outcome for `ttl` seconds in the background. Without an outcome the claim is deleted."""

@@ -18,15 +18,15 @@ _TOO_LONG = (
 )
 
 
-def encode_outcome(shared: SharedAnswer, failure: ProxyError | None, *, largest: int) -> bytes:
+def encode_outcome(shared: SharedAnswer, failure: ProxyError | None, *, max_size: int) -> bytes:
     """Encodes the outcome of a run that has ended.
 
-    `failure`: why there is no answer. `largest`: bytes above which an answer is not stored.
+    `failure`: why there is no answer. `max_size`: bytes above which an answer is not stored.
     """
     if failure is not None:
         return encode_failure(failure)
     buffer = shared.buffer
-    if not buffer.is_replayable or buffer.size > largest:
+    if not buffer.is_replayable or buffer.size > max_size:
         return encode_failure(IdempotentAnswerGone(_TOO_LONG))
     return b'{"streamed":%b}\n' % (b"true" if shared.streamed else b"false") + buffer.content()
 
@@ -36,7 +36,7 @@ def encode_events(shared: SharedAnswer) -> bytes | None:
     buffer = shared.buffer
     if not shared.streamed or shared.is_copy or not (buffer.complete and buffer.is_replayable):
         return None
-    return encode_outcome(shared, None, largest=MAX_EVENTS) if buffer.size <= MAX_EVENTS else None
+    return encode_outcome(shared, None, max_size=MAX_EVENTS) if buffer.size <= MAX_EVENTS else None
 
 
 def restore_outcome(outcome: bytes, shared: SharedAnswer) -> None:

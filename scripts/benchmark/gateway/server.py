@@ -25,7 +25,7 @@ STREAM_HEAD = (
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
 APPS = b'{"apps":[{"id":"bench","name":"bench","isDefault":true}]}'
-MOST_BODY = 64 * 1024 * 1024
+MAX_BODY = 64 * 1024 * 1024
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 _SESSION = re.compile(rb'"sessionId": ?"([^"\\]+)"')
@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
             return False
         found = _LENGTH.search(self._pending, 0, end + 2)
         stop = end + 4 + (int(found[1]) if found else 0)
-        if stop > MOST_BODY:
+        if stop > MAX_BODY:
             self._transport.close()
             return False
         if len(self._pending) < stop:

@@ -61,7 +61,7 @@ def _open(kind: str, place: str, responses: int) -> StoredAnswers:
 
 async def _find(store: StoredAnswers, number: int) -> bool:
     scope, name = name_of(number)
-    found = await store.find(scope, [name, f"{name}/input"], most=MOST)
+    found = await store.find(scope, [name, f"{name}/input"], max_bytes=MOST)
     return len(found) == len((BODY, INPUT))
 
 

@@ -13,7 +13,7 @@ import click
 import uvloop
 from aiohttp import web
 
-MOST_BODY = 64 * 1024 * 1024
+MAX_BODY = 64 * 1024 * 1024
 
 
 def create_pipe(session: aiohttp.ClientSession, gateway: str) -> web.Application:
@@ -29,7 +29,7 @@ def create_pipe(session: aiohttp.ClientSession, gateway: str) -> web.Application
             await response.write_eof()
         return response
 
-    app = web.Application(client_max_size=MOST_BODY)
+    app = web.Application(client_max_size=MAX_BODY)
     app.router.add_post("/send", copy)
     return app
 

@@ -18,7 +18,7 @@ from oaicompat_proxy.api.openai.recorded_fields import RECORDED_FIELDS as ANSWER
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core.recorded_fields import Readable, RecordedFields, Rule
 from oaicompat_proxy.dialects.registry import DIALECTS
-from oaicompat_proxy.recordings.masking import LONGEST_ID, Masker, mask_text
+from oaicompat_proxy.recordings.masking import MAX_ID, Masker, mask_text
 from oaicompat_proxy.recordings.masking import mask as mask_as
 from tests.support.paths import GOLDEN, RECORDINGS
 from tests.support.pipeline import Options, Outcome, collected, read_events, streamed, translate
@@ -126,8 +126,8 @@ def masked(event: str, **data: object) -> dict[str, object]:
         ("message_end", {"stopReason": "max_tokens"}, {"stopReason": "max_tokens"}),
         ("message_end", {"stopReason": "Bob"}, {"stopReason": "xxx"}),
         ("message_start", {"role": "Bob"}, {"role": "xxx"}),
-        ("tool_call", {"callId": "c" * LONGEST_ID}, {"callId": "c" * LONGEST_ID}),
-        ("tool_call", {"callId": "c" * (LONGEST_ID + 1)}, {"callId": "x" * (LONGEST_ID + 1)}),
+        ("tool_call", {"callId": "c" * MAX_ID}, {"callId": "c" * MAX_ID}),
+        ("tool_call", {"callId": "c" * (MAX_ID + 1)}, {"callId": "x" * (MAX_ID + 1)}),
         ("tool_call", {"callId": "confirm_a1"}, {"callId": "xxxxxxx_x1"}),
         (
             "error",

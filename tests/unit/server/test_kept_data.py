@@ -34,6 +34,6 @@ async def test_each_kind_is_counted_and_deleted() -> None:
     assert await count_kept(kinds, {Owner("kept alice")}) == {"stored_responses": 2, "notes": 4}
     assert await delete_kept(kinds, {Owner("kept alice"), Owner("nobody")}) == {"stored_responses": 2, "notes": 4}
     assert await count_kept(kinds, {Owner("kept alice")}) == {"stored_responses": 0, "notes": 0}
-    assert await answers.find("kept alice", ["a", "b"], most=1_000_000) == {}
+    assert await answers.find("kept alice", ["a", "b"], max_bytes=1_000_000) == {}
     assert await count_kept(kinds, {Owner("kept bob")}) == {"stored_responses": 1, "notes": 1}
     await delete_kept(kinds, {Owner("kept bob")})

@@ -26,10 +26,10 @@ OTHERS = Subject("app", None)
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[UsageStore]:
     """With room for three subjects."""
     if request.param == "memory":
-        yield MemoryUsage(most=3)
+        yield MemoryUsage(max_subjects=3)
         return
     async with connect(request.getfixturevalue("redis_server").url) as redis:
-        yield RedisUsage(redis, most=3)
+        yield RedisUsage(redis, max_subjects=3)
 
 
 async def test_a_run_and_its_tokens_are_counted_in_both_periods(store: UsageStore) -> None:

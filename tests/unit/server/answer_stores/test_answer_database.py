@@ -17,7 +17,7 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[AnswerDatabase]:
-    opened = AnswerDatabase(tmp_path / "answers.db", Bounds(3, 60), most_bytes=1000)
+    opened = AnswerDatabase(tmp_path / "answers.db", Bounds(3, 60), max_bytes=1000)
     yield opened
     await opened.close()
 
@@ -25,8 +25,8 @@ async def database(tmp_path: Path) -> AsyncIterator[AnswerDatabase]:
 async def test_entries_are_found_by_their_caller_alone(database: AnswerDatabase) -> None:
     await database.add("alice", {"a": b"\x00\xff", "b": b""})
     await database.add("alice", {"a": b"newer"})
-    assert await database.find("alice", ["a", "b", "c"], most=100) == {"a": b"newer", "b": b""}
-    assert await database.find("bob", ["a"], most=100) == {}
+    assert await database.find("alice", ["a", "b", "c"], max_bytes=100) == {"a": b"newer", "b": b""}
+    assert await database.find("bob", ["a"], max_bytes=100) == {}
 
 
 async def test_an_entry_is_new_once(database: AnswerDatabase) -> None:
@@ -35,22 +35,22 @@ async def test_an_entry_is_new_once(database: AnswerDatabase) -> None:
     assert await database.add_new("bob", "a", b"2") is None
     await database.add("alice", {"a": b"3"}, ttl=-1)
     assert await database.add_new("alice", "a", b"4") is None
-    assert await database.find("alice", ["a"], most=100) == {"a": b"4"}
+    assert await database.find("alice", ["a"], max_bytes=100) == {"a": b"4"}
 
 
 async def test_deleted_entries_are_gone(database: AnswerDatabase) -> None:
     await database.add("alice", {"a": b"1", "b": b"2", "c": b"3"})
     await database.add("bob", {"a": b"4"})
     await database.delete("alice", ["a", "x"])
-    assert await database.find("alice", ["a", "b"], most=100) == {"b": b"2"}
+    assert await database.find("alice", ["a", "b"], max_bytes=100) == {"b": b"2"}
     assert await database.delete_all("alice") == 2
-    assert await database.find("alice", ["b", "c"], most=100) == {}
-    assert await database.find("bob", ["a"], most=100) == {"a": b"4"}
+    assert await database.find("alice", ["b", "c"], max_bytes=100) == {}
+    assert await database.find("bob", ["a"], max_bytes=100) == {"a": b"4"}
 
 
 async def test_entries_end(database: AnswerDatabase) -> None:
     await database.add("alice", {"a": b"1"}, ttl=-1)
-    assert await database.find("alice", ["a"], most=100) == {}
+    assert await database.find("alice", ["a"], max_bytes=100) == {}
 
 
 async def test_the_oldest_of_a_caller_give_way(database: AnswerDatabase) -> None:
@@ -58,17 +58,17 @@ async def test_the_oldest_of_a_caller_give_way(database: AnswerDatabase) -> None
     most = 3 * ENTRIES_OF_ANSWER
     for number in range(most + 2):
         await database.add("alice", {str(number): b"x"})
-    found = await database.find("alice", map(str, range(most + 2)), most=100)
+    found = await database.find("alice", map(str, range(most + 2)), max_bytes=100)
     assert list(found) == [str(number) for number in range(2, most + 2)]
     await database.add("alice", {"long": b"x" * 998})
-    assert set(await database.find("alice", ["long", *map(str, range(9))], most=2000)) == {"long", "6", "7"}
-    assert await database.find("bob", ["kept"], most=100) == {"kept": b"x"}
+    assert set(await database.find("alice", ["long", *map(str, range(9))], max_bytes=2000)) == {"long", "6", "7"}
+    assert await database.find("bob", ["kept"], max_bytes=100) == {"kept": b"x"}
 
 
 async def test_what_is_read_is_bounded(database: AnswerDatabase) -> None:
     await database.add("alice", {"a": b"x" * 100, "b": b"y" * 100})
     with pytest.raises(InvalidRequest):
-        await database.find("alice", ["a", "b"], most=199)
+        await database.find("alice", ["a", "b"], max_bytes=199)
 
 
 async def test_other_processes_see_the_same(database: AnswerDatabase, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ async def test_other_processes_see_the_same(database: AnswerDatabase, tmp_path: 
     try:
         await asyncio.gather(*(each.add("alice", {"a": b"1"}) for each in (database, other) for _ in range(50)))
         await other.add("alice", {"b": b"2"})
-        assert await database.find("alice", ["a", "b"], most=100) == {"a": b"1", "b": b"2"}
+        assert await database.find("alice", ["a", "b"], max_bytes=100) == {"a": b"1", "b": b"2"}
     finally:
         await other.close()
 
@@ -104,7 +104,7 @@ async def test_a_broken_file_fails_alone_what_needs_it(
     await database.add("alice", {"a": b"1"})
     assert "could not be stored in the file of --response-db: file is not a database" in caplog.text
     with pytest.raises(StoreUnavailable):
-        await database.find("alice", ["a"], most=100)
+        await database.find("alice", ["a"], max_bytes=100)
 
 
 async def test_an_entry_is_replaced_if_it_is_what_was_read(database: AnswerDatabase) -> None:
@@ -113,7 +113,7 @@ async def test_an_entry_is_replaced_if_it_is_what_was_read(database: AnswerDatab
     assert not await database.replace("alice", "a", b"0", b"2")
     assert await database.replace("alice", "a", b"1", b"2")
     assert not await database.replace("bob", "a", b"2", b"3")
-    assert await database.find("alice", ["a"], most=100) == {"a": b"2"}
+    assert await database.find("alice", ["a"], max_bytes=100) == {"a": b"2"}
     assert await database.count("alice") == 1
     for number in range(20):
         await database.replace("alice", str(number), None, b"x")

@@ -19,7 +19,7 @@ def name(number: int) -> bytes:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 12), st.integers(0, 60)), max_size=60))
 def test_it_does_as_a_dictionary_in_order_does(steps: list[tuple[bool, int, int]]) -> None:
-    ledgers, model = Ledgers(callers=8, most=1000, most_bytes=100), OrderedDict[bytes, int]()
+    ledgers, model = Ledgers(callers=8, max_entries=1000, max_bytes=100), OrderedDict[bytes, int]()
     for adds, number, size in steps:
         key = name(number)
         model.pop(key, None)
@@ -35,13 +35,13 @@ def test_it_does_as_a_dictionary_in_order_does(steps: list[tuple[bool, int, int]
 
 
 def test_so_many_entries_of_a_caller() -> None:
-    ledgers = Ledgers(callers=8, most=10, most_bytes=1000)
+    ledgers = Ledgers(callers=8, max_entries=10, max_bytes=1000)
     evicted = [each for number in range(1, 36) for each in ledgers.add(ALICE, name(number), 1)]
     assert [each.name for each in evicted] == [name(number) for number in range(1, 26)]
 
 
 def test_callers_do_not_touch_each_other() -> None:
-    ledgers = Ledgers(callers=8, most=10, most_bytes=100)
+    ledgers = Ledgers(callers=8, max_entries=10, max_bytes=100)
     ledgers.add(ALICE, name(1), 50)
     for number in range(100):
         ledgers.add(BOB, name(number + 1), 60)
@@ -49,7 +49,7 @@ def test_callers_do_not_touch_each_other() -> None:
 
 
 def test_more_callers_than_rings_take_the_oldest_ring() -> None:
-    ledgers = Ledgers(callers=8, most=10, most_bytes=100)
+    ledgers = Ledgers(callers=8, max_entries=10, max_bytes=100)
     callers = [bytes([number]) * 16 for number in range(1, 20)]
     for caller in callers:
         ledgers.add(caller, name(1), 7)
@@ -58,14 +58,14 @@ def test_more_callers_than_rings_take_the_oldest_ring() -> None:
 
 
 def test_an_entry_that_is_too_large_pushes_out_its_own_alone() -> None:
-    ledgers = Ledgers(callers=8, most=10, most_bytes=100)
+    ledgers = Ledgers(callers=8, max_entries=10, max_bytes=100)
     ledgers.add(ALICE, name(1), 50)
     assert [each.name for each in ledgers.add(ALICE, name(2), 500)] == [name(1)]
     assert [each.name for each in ledgers.add(ALICE, name(3), 5)] == [name(2)]
 
 
 def test_processes_share_it_and_lose_no_entry() -> None:
-    ledgers = Ledgers(callers=8, most=1000, most_bytes=100_000)
+    ledgers = Ledgers(callers=8, max_entries=1000, max_bytes=100_000)
     children = []
     for which in range(4):
         child = os.fork()

@@ -19,9 +19,9 @@ async def test_replicas_share_them_in_redis(redis_server: RedisServer) -> None:
     try:
         here, there = (RedisAnswers(redis, MANY, small_memory()) for _ in range(2))
         await here.add("alice", {"i": LONG})
-        assert await there.find("alice", ["i", "j"], most=len(LONG)) == {"i": LONG}
+        assert await there.find("alice", ["i", "j"], max_bytes=len(LONG)) == {"i": LONG}
         with pytest.raises(InvalidRequest):
-            await there.find("alice", ["i"], most=len(LONG) - 1)
+            await there.find("alice", ["i"], max_bytes=len(LONG) - 1)
     finally:
         await redis.aclose()
 
@@ -32,9 +32,9 @@ async def test_without_redis_an_answer_is_known_here_alone(own_redis: RedisServe
         own_redis.stop()
         answers = RedisAnswers(redis, MANY, small_memory())
         await answers.add("alice", {"k": b"x"})
-        assert await answers.find("alice", ["k"], most=10) == {"k": b"x"}
+        assert await answers.find("alice", ["k"], max_bytes=10) == {"k": b"x"}
         with pytest.raises(StoreUnavailable):
-            await answers.find("alice", ["l"], most=10)
+            await answers.find("alice", ["l"], max_bytes=10)
     finally:
         await redis.aclose()
 
@@ -45,9 +45,9 @@ async def test_entries_end_where_the_settings_say(own_redis: RedisServer) -> Non
         for answers in (small_memory(ttl=SHORT_LIVED.ttl), RedisAnswers(redis, SHORT_LIVED, small_memory())):
             await answers.add("alice", {"brief": b"x"})
             assert await answers.replace("alice", "changed", None, b"x")
-            assert set(await answers.find("alice", ["brief", "changed"], most=10)) == {"brief", "changed"}
+            assert set(await answers.find("alice", ["brief", "changed"], max_bytes=10)) == {"brief", "changed"}
             await asyncio.sleep(SHORT_LIVED.ttl)
-            assert await answers.find("alice", ["brief", "changed"], most=10) == {}
+            assert await answers.find("alice", ["brief", "changed"], max_bytes=10) == {}
     finally:
         await redis.aclose()
 
@@ -56,15 +56,15 @@ async def test_a_caller_has_so_many_entries_and_bytes_in_redis(own_redis: RedisS
     redis = connect(own_redis.url)
     try:
         few = RedisAnswers(redis, Bounds(5, 60), small_memory())
-        small = RedisAnswers(redis, MANY, small_memory(), most_bytes=10_000)
+        small = RedisAnswers(redis, MANY, small_memory(), max_bytes=10_000)
         await few.add("alice", {"hers": b"x"})
         for number in range(30):
             await few.add("bob", {str(number): b"x"})
             await small.add("carol", {str(number): b"x" * 2000})
         names = [*map(str, range(30))]
-        assert sorted(map(int, await few.find("bob", names, most=1000))) == [*range(20, 30)]
-        assert sorted(map(int, await small.find("carol", names, most=1 << 20))) == [*range(25, 30)]
-        assert await few.find("alice", ["hers"], most=10) == {"hers": b"x"}
+        assert sorted(map(int, await few.find("bob", names, max_bytes=1000))) == [*range(20, 30)]
+        assert sorted(map(int, await small.find("carol", names, max_bytes=1 << 20))) == [*range(25, 30)]
+        assert await few.find("alice", ["hers"], max_bytes=10) == {"hers": b"x"}
     finally:
         await redis.aclose()
 
@@ -75,7 +75,7 @@ async def test_redis_has_so_many_entries_of_all_callers(own_redis: RedisServer) 
         answers = RedisAnswers(redis, MANY, small_memory(), most_of_all=10)
         for number in range(30):
             await answers.add(f"caller {number}", {"n": b"x"})
-        found = [bool(await answers.find(f"caller {number}", ["n"], most=10)) for number in range(30)]
+        found = [bool(await answers.find(f"caller {number}", ["n"], max_bytes=10)) for number in range(30)]
         assert found == [False] * 20 + [True] * 10
     finally:
         await redis.aclose()
@@ -89,7 +89,7 @@ async def test_redis_forgets_its_entries_and_their_counts_by_age(own_redis: Redi
         async with asyncio.timeout(10):
             while await redis.keys("oaicompat:answer:*"):  # noqa: ASYNC110 -- Redis has no event for it
                 await asyncio.sleep(0.01)
-        assert await answers.find("alice", ["o"], most=10) == {}
+        assert await answers.find("alice", ["o"], max_bytes=10) == {}
     finally:
         await redis.aclose()
 
@@ -100,9 +100,9 @@ async def test_what_one_replica_deletes_no_other_finds(redis_server: RedisServer
         here, there = (RedisAnswers(redis, MANY, small_memory()) for _ in range(2))
         await here.add("alice", {"p": b"x", "q": b"y"})
         await there.delete("alice", ["p"])
-        assert await here.find("alice", ["p", "q"], most=10) == {"q": b"y"}
+        assert await here.find("alice", ["p", "q"], max_bytes=10) == {"q": b"y"}
         await there.delete("bob", ["q"])
-        assert await here.find("alice", ["q"], most=10) == {"q": b"y"}
+        assert await here.find("alice", ["q"], max_bytes=10) == {"q": b"y"}
     finally:
         await redis.aclose()
 
@@ -113,7 +113,7 @@ async def test_many_names_are_asked_for_together(redis_server: RedisServer) -> N
         answers = RedisAnswers(redis, MANY, small_memory())
         await answers.add("alice", {str(number): b"x" for number in range(100)})
         before = (await redis.info("stats"))["total_commands_processed"]
-        assert len(await answers.find("alice", map(str, range(1000)), most=1000)) == 100
+        assert len(await answers.find("alice", map(str, range(1000)), max_bytes=1000)) == 100
         assert (await redis.info("stats"))["total_commands_processed"] - before < 100
     finally:
         await redis.aclose()
@@ -129,10 +129,10 @@ async def test_an_entry_is_replaced_if_it_is_what_was_read(redis_server: RedisSe
         assert not await answers.replace("alice", "a", b"0", b"2")
         assert await answers.replace("alice", "a", b"1", LONG[:3000])
         assert not await answers.replace("bob", "a", b"1", b"2")
-        assert await answers.find("alice", ["a"], most=5000) == {"a": LONG[:3000]}
+        assert await answers.find("alice", ["a"], max_bytes=5000) == {"a": LONG[:3000]}
         await answers.delete("alice", ["a"])
         assert not await answers.replace("alice", "a", LONG[:3000], b"2")
-        assert await answers.find("alice", ["a"], most=5000) == {}
+        assert await answers.find("alice", ["a"], max_bytes=5000) == {}
     finally:
         await redis.aclose()
 

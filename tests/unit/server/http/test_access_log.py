@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from oaicompat_proxy.server.http.access_log import LONGEST_FIELD
+from oaicompat_proxy.server.http.access_log import MAX_FIELD
 from tests.support.proxy import StartProxy
 from tests.support.scripted_gateway import Agent, run
 
@@ -72,8 +72,8 @@ async def test_a_line_is_short_whatever_was_sent(proxy: StartProxy, caplog: pyte
     with caplog.at_level(logging.INFO, logger=NAME):
         await front.post(b"", path="/v1/" + "x" * 8000, headers={"x-request-id": "y" * 8000})
     line = await line_of(caplog)
-    assert f" /v1/{'x' * (LONGEST_FIELD - 4)} 404 " in line
-    assert len(line) < 2 * LONGEST_FIELD
+    assert f" /v1/{'x' * (MAX_FIELD - 4)} 404 " in line
+    assert len(line) < 2 * MAX_FIELD
 
 
 async def test_nothing_is_made_of_it_when_nobody_listens(proxy: StartProxy, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,8 +21,8 @@ class Item:
     buffer: BroadcastBuffer = field(default_factory=BroadcastBuffer)
 
 
-def new_cache(most: int = 9, largest: int = 100, most_bytes: int = 1000) -> IdempotencyCache[Item]:
-    return IdempotencyCache(most=most, largest=largest, most_bytes=most_bytes)
+def new_cache(max_entries: int = 9, max_size: int = 100, max_bytes: int = 1000) -> IdempotencyCache[Item]:
+    return IdempotencyCache(max_entries=max_entries, max_size=max_size, max_bytes=max_bytes)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_keys_of_different_callers_are_different() -> None:
 
 
 def test_a_callers_own_oldest_goes_first() -> None:
-    kept = new_cache(most=3)
+    kept = new_cache(max_entries=3)
     items = [Item("a", "you", over=True), Item("b", over=False), Item("c", over=True)]
     for each in items:
         assert kept.add(each) is None
@@ -63,7 +63,7 @@ def test_a_callers_own_oldest_goes_first() -> None:
 
 
 def test_what_runs_is_never_forgotten() -> None:
-    kept = new_cache(most=1)
+    kept = new_cache(max_entries=1)
     running = Item("a")
     kept.add(running)
     with pytest.raises(IdempotencyFull):
@@ -72,7 +72,7 @@ def test_what_runs_is_never_forgotten() -> None:
 
 
 def test_a_long_answer_is_shed_but_its_key_stays() -> None:
-    kept = new_cache(largest=3)
+    kept = new_cache(max_size=3)
     item = Item("a")
     kept.add(item)
     kept.write(item, b"abc")
@@ -84,7 +84,7 @@ def test_a_long_answer_is_shed_but_its_key_stays() -> None:
 
 
 def test_the_oldest_answers_make_room() -> None:
-    kept = new_cache(most_bytes=10)
+    kept = new_cache(max_bytes=10)
     items = [Item(key) for key in "abcd"]
     for each in items:
         kept.add(each)
@@ -97,7 +97,7 @@ def test_the_oldest_answers_make_room() -> None:
 
 
 def test_where_nothing_can_make_room_the_new_answer_is_not_kept() -> None:
-    kept = new_cache(most_bytes=4)
+    kept = new_cache(max_bytes=4)
     running, late = Item("a"), Item("b", over=True)
     kept.add(running)
     kept.add(late)
@@ -123,7 +123,7 @@ def test_one_that_was_replaced_does_not_take_the_new_one_with_it() -> None:
     )
 )
 def test_all_bounds_hold_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
-    kept = new_cache(most=4, largest=8, most_bytes=16)
+    kept = new_cache(max_entries=4, max_size=8, max_bytes=16)
     items = [Item(str(number)) for number in range(6)]
     here: set[int] = set()
     for what, number, size in steps:

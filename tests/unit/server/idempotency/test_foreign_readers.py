@@ -37,7 +37,7 @@ async def runs() -> AsyncIterator[OneAnswer]:
     made = OneAnswer(
         Config(demo=True), ProcessLife(MemoryAnswers(Bounds(100, 60), SharedTable(slots=64, slot_size=1024)))
     )
-    cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=1, largest=1000, most_bytes=1000)
+    cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(max_entries=1, max_size=1000, max_bytes=1000)
     made.answer = SharedAnswer("alice", "key", b"", cache, grace=float("inf"))
     made.answer.begin(streamed=True)
     yield made

@@ -38,7 +38,7 @@ def make(answers: MemoryAnswers) -> Make:
 
 
 async def stored(answers: MemoryAnswers, *names: str) -> dict[str, bytes]:
-    return await answers.find(WHO, names or ["toy-1"], most=1000)
+    return await answers.find(WHO, names or ["toy-1"], max_bytes=1000)
 
 
 async def test_the_record_is_there_from_the_beginning(answers: MemoryAnswers, make: Make) -> None:
@@ -55,7 +55,7 @@ async def test_the_record_is_there_from_the_beginning(answers: MemoryAnswers, ma
     await kept.complete({"toy-1": b"done"})
     await kept.end(InternalError(), None)
     assert await stored(answers) == {"toy-1": b"done"}
-    assert await answers.find(makers_of(WHO), ["toy-1"], most=1000) == {}
+    assert await answers.find(makers_of(WHO), ["toy-1"], max_bytes=1000) == {}
     assert await find_maker(API, WHO, "toy-1", answers, life) is None
     await life.end()
 
@@ -68,7 +68,7 @@ async def test_a_failure_is_its_end(answers: MemoryAnswers, make: Make) -> None:
     await kept.open({}, b"queued")
     await kept.end(InternalError(), None)
     assert await stored(answers) == {"toy-1": b"queued, then InternalError"}
-    assert await answers.find(makers_of(WHO), ["toy-1"], most=1000) == {}
+    assert await answers.find(makers_of(WHO), ["toy-1"], max_bytes=1000) == {}
     await life.end()
 
 
@@ -88,5 +88,5 @@ async def test_the_record_of_a_dead_process_is_ended(answers: MemoryAnswers, mak
     await dead.end()  # as if its heartbeat had expired
     assert await find_maker(API, WHO, "toy-1", answers, alive) is None
     assert await stored(answers) == {"toy-1": b"running, then AnswerCut"}
-    assert await answers.find(makers_of(WHO), ["toy-1"], most=1000) == {}
+    assert await answers.find(makers_of(WHO), ["toy-1"], max_bytes=1000) == {}
     assert not await alive.is_alive(dead.process)

@@ -31,8 +31,8 @@ async def test_the_record_of_a_dead_process_is_ended_before_it_is_read(stops: bo
         with pytest.raises(RunElsewhere):
             await kept.update_record(api, "alice", "toy-1", stops=True)
     await kept.update_record(api, "alice", "toy-1", stops=False)
-    assert await answers.find("alice", ["toy-1"], most=100) == {"toy-1": b"running"}
+    assert await answers.find("alice", ["toy-1"], max_bytes=100) == {"toy-1": b"running"}
     await dead.end()
     await kept.update_record(api, "alice", "toy-1", stops=stops)
-    assert await answers.find("alice", ["toy-1"], most=100) == {"toy-1": b"failed"}
+    assert await answers.find("alice", ["toy-1"], max_bytes=100) == {"toy-1": b"failed"}
     await runs.shutdown()

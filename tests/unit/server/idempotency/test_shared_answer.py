@@ -23,8 +23,8 @@ ROLE = b"data: role\n\n"
 PING = b"data: ping\n\n"
 
 
-def recording(*, largest: int = 2**20) -> SharedAnswer:
-    new_cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=9, largest=largest, most_bytes=2**20)
+def recording(*, max_size: int = 2**20) -> SharedAnswer:
+    new_cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(max_entries=9, max_size=max_size, max_bytes=2**20)
     made = SharedAnswer("me", "k", b"", new_cache)
     new_cache.add(made)
     return made
@@ -180,7 +180,7 @@ async def test_a_failure_behind_the_commit_is_on_the_tape_and_noted() -> None:
 
 @with_fake_clock
 async def test_the_slowest_reader_holds_the_agent_back() -> None:
-    made = recording(largest=10)
+    made = recording(max_size=10)
     quick, slow = made.add_reader(), made.add_reader()
     answer = stream(made)
     assert answer.write_now(b"x" * 11)
@@ -200,7 +200,7 @@ async def test_the_slowest_reader_holds_the_agent_back() -> None:
 
 @with_fake_clock
 async def test_a_reader_that_leaves_holds_nobody_back() -> None:
-    made = recording(largest=10)
+    made = recording(max_size=10)
     reader = made.add_reader()
     answer = stream(made)
     writing = asyncio.create_task(_write(answer, b"x" * (HIGH_WATER + 1)))
@@ -231,7 +231,7 @@ def test_a_run_continues_longer_after_each_break() -> None:
 
 
 def test_a_run_with_a_key_continues_for_its_grace() -> None:
-    made = recording(largest=3)
+    made = recording(max_size=3)
     made.grace = 30
     assert [made.next_grace() for _ in range(2)] == [30, 30]
     made.write(b"long")

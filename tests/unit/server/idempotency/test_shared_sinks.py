@@ -8,15 +8,15 @@ from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer
 from oaicompat_proxy.server.idempotency.shared_sinks import SharedBodySink, SharedSinkFactory
 
 
-def recording(*, largest: int = 2**20) -> SharedAnswer:
-    new_cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=9, largest=largest, most_bytes=2**20)
+def recording(*, max_size: int = 2**20) -> SharedAnswer:
+    new_cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(max_entries=9, max_size=max_size, max_bytes=2**20)
     made = SharedAnswer("me", "k", b"", new_cache)
     new_cache.add(made)
     return made
 
 
 async def test_a_whole_answer_is_one_piece_however_long() -> None:
-    made = recording(largest=2**21)
+    made = recording(max_size=2**21)
     async with SharedBodySink(made) as answer:
         await answer.finish(b"x" * 2**20)
     reader = made.add_reader()

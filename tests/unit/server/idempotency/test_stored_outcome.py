@@ -20,7 +20,7 @@ LARGEST = 1000
 
 
 def new_shared(size: int = 10_000) -> SharedAnswer:
-    cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=9, largest=size, most_bytes=size)
+    cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(max_entries=9, max_size=size, max_bytes=size)
     shared = SharedAnswer("me", "k", b"", cache)
     cache.add(shared)
     return shared
@@ -40,7 +40,7 @@ def answered(*pieces: bytes, streamed: bool = True, size: int = 10_000) -> Share
 async def test_an_answer_is_the_same_in_every_byte(streamed: bool, pieces: tuple[bytes, ...]) -> None:
     copy = new_shared()
     reader = copy.add_reader()
-    restore_outcome(encode_outcome(answered(*pieces, streamed=streamed), None, largest=LARGEST), copy)
+    restore_outcome(encode_outcome(answered(*pieces, streamed=streamed), None, max_size=LARGEST), copy)
     assert await copy.is_stream() == streamed
     assert reader.read() == b"".join(pieces)
     assert reader.at_end
@@ -58,7 +58,7 @@ async def test_an_answer_is_the_same_in_every_byte(streamed: bool, pieces: tuple
     ids=lambda error: type(error).__name__,
 )
 def test_a_failure_is_of_the_same_class_and_is_not_to_be_repeated(error: ProxyError) -> None:
-    outcome = encode_outcome(new_shared(), error, largest=LARGEST)
+    outcome = encode_outcome(new_shared(), error, max_size=LARGEST)
     with pytest.raises(type(error)) as caught:
         restore_outcome(outcome, new_shared())
     raised = caught.value
@@ -72,7 +72,7 @@ def test_a_failure_is_of_the_same_class_and_is_not_to_be_repeated(error: ProxyEr
 
 
 def test_a_failure_of_another_release_is_a_failure() -> None:
-    outcome = encode_outcome(new_shared(), AgentError("Odd."), largest=LARGEST).replace(b"AgentError", b"Unheard")
+    outcome = encode_outcome(new_shared(), AgentError("Odd."), max_size=LARGEST).replace(b"AgentError", b"Unheard")
     with pytest.raises(ProxyError, match="Odd") as caught:
         restore_outcome(outcome, new_shared())
     assert type(caught.value) is ProxyError
@@ -80,6 +80,6 @@ def test_a_failure_of_another_release_is_a_failure() -> None:
 
 @pytest.mark.parametrize("size", [10, 10_000], ids=["too long for memory", "too long for Redis"])
 def test_an_answer_that_is_too_long_is_gone(size: int) -> None:
-    outcome = encode_outcome(answered(b"x" * (LARGEST + 1), size=size), None, largest=LARGEST)
+    outcome = encode_outcome(answered(b"x" * (LARGEST + 1), size=size), None, max_size=LARGEST)
     with pytest.raises(IdempotentAnswerGone, match="too long"):
         restore_outcome(outcome, new_shared())
