@@ -256,7 +256,7 @@ class ClientApi(Protocol):
         """The JSON format that the request wants for the answer's text; None for free text. Raises nothing."""
 
     def new_encoder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> StreamEncoder:
-        """`clock`: for an API whose answers tell when they were complete."""
+        """`clock`: for an API whose answers have the time of their completion."""
 
     def new_builder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> BodyBuilder: ...
 

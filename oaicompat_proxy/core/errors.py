@@ -108,7 +108,7 @@ class RunElsewhere(ProxyError):
 
 
 class IssuerUnavailable(ProxyError):
-    """503: the keys of `--jwt-issuer` cannot be fetched, so no token can be judged; nothing was run."""
+    """503: the keys of `--jwt-issuer` cannot be fetched, so no token can be verified; nothing was run."""
 
     status = 503
     code = "issuer_unavailable"

@@ -46,7 +46,7 @@ class Message:
     role: Role
     blocks: tuple[Block, ...]
     name: str | None = None
-    """The speaker, where several have the same role; for a tool's result, the tool if it is known."""
+    """The author's name, where several have the same role; for a tool's result, the tool if it is known."""
     tool_calls: tuple[ToolCall, ...] = ()
     """An assistant's calls. Calls of OpenAI's older `functions` have the id ""."""
     tool_call_id: str | None = None

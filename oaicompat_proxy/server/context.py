@@ -86,7 +86,7 @@ class RequestContext:
     """Makes the sinks that receive the answer instead of the client's connection, if several requests share it."""
 
     on_broken_off: Callable[[ProxyError], None] | None = None
-    """Called before a JSON body is broken off, with the failure that its status can no longer tell."""
+    """Called before a JSON body is broken off, with the failure, which its status can no longer show."""
 
     def take_body(self) -> bytes | None:
         """Returns `body` and sets it to None. Raises the error if the body could not be read."""

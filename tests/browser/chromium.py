@@ -118,7 +118,7 @@ class Browser:
 async def shows(page: Page, script: str) -> Any:
     """The value of the script, once it is true."""
     async with asyncio.timeout(PATIENCE):
-        while not (value := await page.run(script)):  # noqa: ASYNC110 -- the page tells no event
+        while not (value := await page.run(script)):  # noqa: ASYNC110 -- the page sends no event
             await asyncio.sleep(0.05)
     return value
 

@@ -65,7 +65,7 @@ def wait_until(holds: Callable[[], object], within: float = PATIENCE) -> None:
 def application(place: Place, relay: Relay, port: str, health: str, settings: Mapping[str, str]) -> Iterator[str]:
     """Its address, once it answers there.
 
-    `port`: the port in its recipe, in whose place it gets a free one. `health`: the path that tells that it answers.
+    `port`: the port in its recipe, in whose place it gets a free one. `health`: the path of its health check.
     """
     place.install()
     work = place.home / "run"

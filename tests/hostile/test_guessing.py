@@ -151,7 +151,7 @@ async def test_names_that_nobody_chose_are_of_chance(front: StartFront) -> None:
     assert len(set(names)) == 3
     assert all(re.fullmatch(r"oc-[A-Za-z0-9_-]{32}", name) for name in names)
     parts = [{name[start : start + 8] for name in names} for start in range(3, 35, 8)]
-    assert all(len(part) == 3 for part in parts), "no part of one tells of another"
+    assert all(len(part) == 3 for part in parts), "no part of one shows another"
 
 
 async def test_an_agents_long_id_leads_back_only_for_its_caller(front: StartFront) -> None:

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.slow
 
 OPTIONS = {
     "plainly": Options(dialect="ag-ui"),
-    "all told": Options(frozenset({"tide"}), True, server_tools="content", confirmations="ask", dialect="ag-ui"),
+    "everything shown": Options(
+        frozenset({"tide"}), True, server_tools="content", confirmations="ask", dialect="ag-ui"
+    ),
     "approved": Options(server_tools="reasoning", confirmations="approve", dialect="ag-ui"),
 }
 
@@ -102,7 +104,7 @@ def test_any_value_in_what_frameworks_say_is_an_answer_or_one_error(name: str) -
     for number, event in enumerate(events):
         if event["type"] in ("CUSTOM", "RUN_FINISHED", "TOOL_CALL_START"):
             for swapped in swaps_of(event):
-                hold_laws(wire_of([*events[:number], swapped, *events[number + 1 :]]), OPTIONS["all told"])
+                hold_laws(wire_of([*events[:number], swapped, *events[number + 1 :]]), OPTIONS["everything shown"])
 
 
 @pytest.mark.parametrize("reason", ["length", "max_tokens", "max_output_tokens", "content_filter", "safety", "stop"])

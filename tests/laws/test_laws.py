@@ -329,11 +329,11 @@ def usage_of(event: Any) -> dict[str, int | None] | None:
 
 
 TOLD = st.lists(st.one_of(st.builds(TextDelta, TEXTS), *map(strategy_of, TELLERS)), max_size=15).map(
-    lambda events: [told_by_gateway(event) for event in events]
+    lambda events: [as_gateways_send(event) for event in events]
 )
 
 
-def told_by_gateway(event: Any) -> Any:
+def as_gateways_send(event: Any) -> Any:
     """The event as a frame can carry it: a total of zero is counted, a failure has its kind from its text.
 
     Whether a call is early is not looked at: it depends on the frames before it.
@@ -373,7 +373,7 @@ def read_one_by_one(reads: Iterable[bytes]) -> list[Event]:
     """The events of the reads: deltas of one batch one by one, without empty ones."""
     events: list[Event] = []
     for event in read_events(reads):
-        events += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [told_by_gateway(event)]
+        events += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [as_gateways_send(event)]
     return [event for event in events if event != TextDelta("")]
 
 

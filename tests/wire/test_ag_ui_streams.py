@@ -1,7 +1,7 @@
 """Event streams and the client's answers, over real HTTP: those of the specification, and our own.
 
 The streams of the AG-UI specification are read where they are at hand. Each says what a strict client makes of it;
-where a client of OpenAI's is told something else, `DIFFERENT` says what, and why. A stream whose answer is not that of
+where a client of OpenAI's gets something else, `DIFFERENT` says what, and why. A stream whose answer is not that of
 the table any more fails, whichever of the two is the better one.
 """
 
@@ -316,7 +316,7 @@ async def test_the_text_parts_of_a_result_are_read_where_results_are(
     assert "image" not in answer.text
 
 
-# What only time can tell
+# Time limits
 
 
 @both_ways

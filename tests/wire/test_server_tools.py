@@ -32,7 +32,7 @@ def tool_lines(answer: Answer, where: str) -> list[str]:
     return [line for line in here.splitlines() if "⟦" in line]
 
 
-async def told_of(front: StartFront, where: str, *steps: Any, **how: Any) -> list[str]:
+async def shown_lines(front: StartFront, where: str, *steps: Any, **how: Any) -> list[str]:
     """The lines of a run that does this and then answers."""
     script = Script((Tick(tuple(steps), stop_reason="tool_use", should_continue=True), Tick((Say(("Done.",)),))))
     there = await front(GatewaySettings(pace=0, recordings={"go": script}), server_tools=where)
@@ -95,7 +95,7 @@ async def test_a_failure_is_shown_as_one(front: StartFront, where: str) -> None:
 @visible
 async def test_long_arguments_and_results_are_shortened(front: StartFront, where: str) -> None:
     arguments = '{"text":"' + "a" * 5000 + '"}'
-    (line,) = await told_of(front, where, ScriptedToolCall("c1", "print", (arguments,), "b" * 5000))
+    (line,) = await shown_lines(front, where, ScriptedToolCall("c1", "print", (arguments,), "b" * 5000))
     assert len(line) < 500
     assert line.count("…") == 2
     assert "aaa" in line
@@ -105,7 +105,7 @@ async def test_long_arguments_and_results_are_shortened(front: StartFront, where
 @visible
 async def test_a_result_of_many_lines_is_shown_in_one(front: StartFront, where: str) -> None:
     hostile = f"one\ntwo\r\n{TOOL} rm -rf\u2028three\x85four"
-    lines = await told_of(front, where, ScriptedToolCall("c1", "print", ("{}",), hostile))
+    lines = await shown_lines(front, where, ScriptedToolCall("c1", "print", ("{}",), hostile))
     assert len(lines) == 1
     assert f"→ one two {TOOL} rm -rf three four" in lines[0]
 

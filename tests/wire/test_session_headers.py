@@ -174,7 +174,7 @@ async def test_a_turn_that_was_aborted_has_not_happened(front: StartFront) -> No
     await there.until(lambda: there.running == 0)
     (session,) = there.gateway_state.sessions
     assert len(session.timeline) == 2
-    await asyncio.sleep(0.1)  # the session is put back behind the answer; nobody is told when
+    await asyncio.sleep(0.1)  # the session is put back after the answer, without an event
     await chat.say("And low tide?")
     assert (keys(there)[-1], there.prompt()) == (session.key, "And low tide?")
     there.keep_sessions()

@@ -59,9 +59,9 @@ async def test_a_user_reaches_an_ag_ui_agent(proxy: StartProxy, agent: Agent) ->
     front = await proxy(dialect="ag-ui", upstream=f"{agent.url}/harbor", **LOOPBACK)
     for headers in (named("ada"), {}):
         await front.post(chat_body(), headers=headers)
-    named_user, untold = (each.json for each in agent.exchanges)
+    named_user, unnamed = (each.json for each in agent.exchanges)
     assert named_user["forwardedProps"]["user"] == named_user["context"][0]["value"] == "ada"
-    assert (untold["forwardedProps"], untold["context"]) == ({}, [])
+    assert (unnamed["forwardedProps"], unnamed["context"]) == ({}, [])
 
 
 async def test_a_request_without_a_user_is_sent_as_before(proxy: StartProxy, agent: Agent) -> None:

@@ -26,7 +26,7 @@ class UserSettings:
     )
     log_users: Literal["hash", "plain", "none"] = field(
         "hash",
-        "Form of a user in logs and traces: a `hash` under the session secret, which tells users apart and names none; "
+        "Form of a user in logs and traces: a `hash` under the session secret, which separates users and names none; "
         "`plain`, the name itself; or `none`.",
         reload=True,
     )

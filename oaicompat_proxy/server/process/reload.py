@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 def reload(config: Config, read: Callable[[], Config], build: Callable[[Config], T]) -> T | None:
-    """Builds with the new settings; None, and an error in the log, if the old settings stay in force.
+    """Builds with the new settings; None, and an error in the log, if the old settings stay.
 
-    `config`: the settings in force. `read`: reads the new ones. `read` and `build` may raise ConfigError.
+    `config`: the current settings. `read`: reads the new ones. `read` and `build` may raise ConfigError.
     """
     try:
         merged, ignored = merge_reloadable(config, read())

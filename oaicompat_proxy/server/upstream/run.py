@@ -116,7 +116,7 @@ class Run:
     async def open(self) -> None:
         """Raises UpstreamError or a subclass without an event stream; InvalidKey and Forbidden for a client's key.
 
-        After a cancellation the run may go on: the gateway may have received a call that is SENT.
+        After a cancellation the run may go on: the gateway may have received the call if `state` is `sent`.
         """
         if self._state == "accepted":
             return

@@ -62,7 +62,7 @@ class StructuredAnswer:
         """Characters of text that were sent."""
         self._waiting: list[Part] = []
         self._cited: tuple[UrlCitation, ...] = ()
-        """Citations that wait for the end of the text: until then nobody knows where a fence ends."""
+        """Citations that wait for the end of the text: until then the end of a fence is unknown."""
 
     @property
     def ended(self) -> bool:

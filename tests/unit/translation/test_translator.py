@@ -248,7 +248,7 @@ ENDS_WITH_CLIENTS_CALL: dict[str, Conversation] = {
         (message_end("tool_use", Usage(0, 0, 0)), []),
         (MessageCompleted("", "", "tool_use", USED), [CALLS_TOOLS, REPORT]),
     ],
-    "its usage, if told on its own": [
+    "its usage, if it comes on its own": [
         (message_end("tool_use"), []),
         (MessageUsed(USED), [CALLS_TOOLS, REPORT]),
     ],

@@ -534,9 +534,9 @@ def test_cuts_order_and_line_ends_change_nothing(
     wire = wire_of(events, chance)
     edges = [0, *sorted(int(cut * len(wire)) for cut in cuts), len(wire)]
     plain = b"".join(b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n" for event in events)
-    expected = told_of([plain], include_tool_activity)
+    expected = events_of([plain], include_tool_activity)
     for reads in ([wire], [wire[start:stop] for start, stop in pairwise(edges)], [bytes([each]) for each in wire]):
-        assert told_of(reads, include_tool_activity) == expected
+        assert events_of(reads, include_tool_activity) == expected
 
 
 PLAIN = {"messageId": st.sampled_from(["a1", "a2"]), "delta": st.sampled_from(["Six", "", "\ud83c"]) | JUNK}
@@ -552,10 +552,10 @@ def test_plain_deltas_are_read_like_those_with_more_fields(events: list[dict[str
         [b"data: " + json.dumps({**event, **add}, separators=(",", ":")).encode() + b"\n\n" for event in events]
         for add in ({}, {"new": 1})
     )
-    assert told_of([*around[0], *plain, *around[1]], True) == told_of([*around[0], *more, *around[1]], True)
+    assert events_of([*around[0], *plain, *around[1]], True) == events_of([*around[0], *more, *around[1]], True)
 
 
-def told_of(reads: list[bytes], include_tool_activity: bool) -> list[Event | type[UpstreamError]]:
+def events_of(reads: list[bytes], include_tool_activity: bool) -> list[Event | type[UpstreamError]]:
     """The events, and the fault behind them if there is one."""
     reader, events = new_reader(include_tool_activity=include_tool_activity), list[Event | type[UpstreamError]]()
     try:

@@ -125,7 +125,7 @@ def test_a_long_result_settles_the_call_whose_tool_runs() -> None:
     handle(run, "tool_result_start", callId="c1", name="tide")
     assert run.handle_long_result(result_of("c2")) is None, "a child's"
     assert run.handle_long_result(result_of("c1")) == ToolCallHandled("c1")
-    assert run.handle_long_result(result_of("c2")) == ToolCallHandled("c2"), "nothing tells whose it is"
+    assert run.handle_long_result(result_of("c2")) == ToolCallHandled("c2"), "the frame does not show whose call it is"
 
 
 def test_a_result_that_does_not_begin_like_one_is_read_in_full() -> None:

@@ -469,9 +469,9 @@ def test_json_is_not_decoded_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> 
 # By hand, sentence by sentence
 
 INSTEAD = {
-    "a child's, told at the front": plain("No!", members=MEMBERS + '"spawnPath":["child"],'),
-    "a child's, told in the middle": plain("No!", middle=MIDDLE.replace('"delta"', '"spawnPath":["c"],"delta"')),
-    "a child's, told at the end": plain("No!", end=END[:-2] + ',"spawnPath":["child"]}}'),
+    "a child's, marked at the front": plain("No!", members=MEMBERS + '"spawnPath":["child"],'),
+    "a child's, marked in the middle": plain("No!", middle=MIDDLE.replace('"delta"', '"spawnPath":["c"],"delta"')),
+    "a child's, marked at the end": plain("No!", end=END[:-2] + ',"spawnPath":["child"]}}'),
     "a child's, spelled otherwise": plain("No!", members=MEMBERS + '"spawn\\u0050ath":["child"],'),
     "another kind of block": plain("No!", middle=MIDDLE.replace("text", "reasoning")),
     "another kind, by an escaped quote": plain("No!", members=MEMBERS + '"blockType":"reasoning","x\\'),

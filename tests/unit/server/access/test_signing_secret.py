@@ -169,7 +169,7 @@ async def test_a_redis_that_was_emptied_gets_it_again(
         async with secret_in_redis(redis, one):
             redis_server.clear()
             async with asyncio.timeout(10):
-                while not await redis.exists(signing_secret.REDIS_KEY):  # noqa: ASYNC110 -- Redis tells nobody
+                while not await redis.exists(signing_secret.REDIS_KEY):  # noqa: ASYNC110 -- Redis has no event for it
                     await asyncio.sleep(0.01)
             await sync_secret(redis, other)
             assert other.values[0] == one.values[0]
@@ -190,7 +190,7 @@ async def test_until_redis_answers_a_process_signs_with_its_own(
             own_redis.start()
             await redis.set(signing_secret.REDIS_KEY, "9" * 64)
             async with asyncio.timeout(10):
-                while secrets.values[0] != b"9" * 64:  # noqa: ASYNC110 -- nothing tells
+                while secrets.values[0] != b"9" * 64:  # noqa: ASYNC110 -- there is no event for it
                     await asyncio.sleep(0.01)
         assert secrets.values[1] == b"1" * 64
 

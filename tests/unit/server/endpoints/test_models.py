@@ -111,7 +111,7 @@ async def test_an_unknown_model_is_not_found(proxy: StartProxy, agent: Agent, na
     assert len(error["message"]) < 1000
 
 
-async def told_of(front: Proxy, name: str) -> dict[str, Any]:
+async def model_entry(front: Proxy, name: str) -> dict[str, Any]:
     """The entry of a model in the list, without the fields that all share; the model alone has the same."""
     listed = json.loads((await front.get("/v1/models")).body)["data"]
     (model,) = (each for each in listed if each["id"] == name)
@@ -145,7 +145,7 @@ async def test_a_model_is_what_the_gateway_says(
 ) -> None:
     agent.replies("/invoke", DESCRIBED)
     front = await proxy(model={"gpt-4o": "coder", "mini": "", "gone": "nowhere"})
-    assert await told_of(front, model) == model_info
+    assert await model_entry(front, model) == model_info
 
 
 async def test_the_settings_win_over_the_gateway_and_names_over_patterns(proxy: StartProxy, agent: Agent) -> None:
@@ -156,10 +156,10 @@ async def test_the_settings_win_over_the_gateway_and_names_over_patterns(proxy: 
         "co*": ModelInfo(context_length=2000),
     }
     front = await proxy(model_info=infos)
-    about_coder = await told_of(front, "coder")
+    about_coder = await model_entry(front, "coder")
     assert (about_coder["name"], about_coder["description"]) == ("Coder", "Reviews")
     assert about_coder["context_length"] == about_coder["max_model_len"] == 2000
-    about_demo = await told_of(front, "demo")
+    about_demo = await model_entry(front, "demo")
     assert (about_demo["description"], about_demo["context_length"]) == ("An agent", 1000)
 
 

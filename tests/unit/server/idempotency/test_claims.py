@@ -154,7 +154,7 @@ async def test_after_a_loss_of_data_none_gets_the_claim_of_another(
     running, ended = claim_of(a, "running"), claim_of(a, "ended")
     for each in (running, ended):
         assert await a.acquire(each) is None
-    a.end(ended, b"told", ttl=60)
+    a.end(ended, b"outcome", ttl=60)
     await until_ended(b, "ended")
     own_redis.flush()
     found = await b.acquire(claim_of(b, "running"))

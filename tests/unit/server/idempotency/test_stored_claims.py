@@ -51,12 +51,12 @@ async def test_another_one_learns_whose_it_is_and_what_came_of_it(processes: lis
     assert found is not None
     assert (found.fingerprint, found.answer_id, found.has_ended) == (mine.fingerprint, "resp_1", False)
     assert await b.claims.find_outcome(others) is None
-    a.claims.end(mine, b"told", ttl=60)
+    a.claims.end(mine, b"outcome", ttl=60)
     await a.claims.close()
     found = await b.claims.acquire(others)
     assert found is not None
     assert found.has_ended
-    assert await b.claims.find_outcome(others) == b"told"
+    assert await b.claims.find_outcome(others) == b"outcome"
     assert await b.file.delete_all(claims_of("ada")) == 2, "what is forgotten of a caller"
     assert await b.claims.acquire(others) is None
 

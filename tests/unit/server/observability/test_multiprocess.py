@@ -119,7 +119,7 @@ def test_a_directory_that_is_named_is_used_and_left(tmp_path: Path, monkeypatch:
     assert shared_metrics.is_shared()
 
 
-def test_a_read_only_file_system_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_file_system_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(**_: str) -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 

@@ -495,7 +495,7 @@ async def test_a_session_that_went_on_is_not_found_where_it_was(recognising: Set
     first = await answered(recognising, wanted(HELLO))
     lease = await answered(recognising, wanted(HELLO, ANSWER, AGAIN))
     assert lease.key == first.key != other.key, "it was continued, and came to where the other is"
-    assert recognising.events.count("close") == 2, "so nobody can tell the two apart"
+    assert recognising.events.count("close") == 2, "so the two cannot be distinguished"
     again = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
     assert again.matched_fingerprint is None
 

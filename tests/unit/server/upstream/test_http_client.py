@@ -362,7 +362,7 @@ async def test_an_answer_that_breaks_off_anywhere_is_never_whole(
         if delimited or how == "reset":
             assert isinstance(fault, UpstreamInterrupted), f"whole after {wire[:end]!r}"
         else:
-            assert (body, fault) == (wire[head:end], None)  # nobody can tell
+            assert (body, fault) == (wire[head:end], None)  # the close is a normal end of such a body
 
 
 @on_every_loop

@@ -159,8 +159,8 @@ def test_sources_behind_the_last_message_are_in_the_whole_response(behind: tuple
 def test_sources_stand_in_their_message_where_a_call_follows() -> None:
     call = ToolCallOpened(0, "c", "tide"), ToolCallArguments(0, "{}")
     raw = stream(TextPart("abcd"), Annotations(CITED), *call, AnswerFinished(FinishReason.TOOL_CALLS))
-    told = check_response_stream(raw)
-    assert [each["url"] for each in told.annotations] == [each.url for each in CITED]
+    answer = check_response_stream(raw)
+    assert [each["url"] for each in answer.annotations] == [each.url for each in CITED]
     assert kinds(raw).index("output_text.annotation.added") < kinds(raw).index("output_text.done")
 
 
