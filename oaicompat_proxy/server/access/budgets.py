@@ -61,7 +61,7 @@ class Charge:
 
 
 class Budgets:
-    """Counts usage in Redis for all processes that share it; without Redis each process counts alone."""
+    """Counts usage in Redis for all processes that share it. Each process also counts its own, for when Redis fails."""
 
     def __init__(self, redis: BoundedRedis | None) -> None:
         self._own = MemoryUsage()
@@ -104,12 +104,19 @@ class Budgets:
             raise
 
     async def _begin_in_store(self, charge: Charge, checks: Sequence[Check]) -> tuple[int, list[int]]:
+        """The process's own count comes first: it is never above that of Redis, and holds if Redis does not answer, as
+        to many requests at once.
+        """
         refused = 0
         try:
-            refused, used = await charge.store.begin(checks, charge.subjects, charge.periods)
-        except StoreUnavailable:
-            charge.store = self._fall_back()
-            refused, used = await charge.store.begin(checks, charge.subjects, charge.periods)
+            refused, used = await self._own.begin(checks, charge.subjects, charge.periods)
+            if refused < 0 and charge.store is not self._own:
+                try:
+                    refused, used = await charge.store.begin(checks, charge.subjects, charge.periods)
+                except StoreUnavailable:
+                    charge.store = self._fall_back()
+                if refused >= 0:
+                    await self._own.add(charge.subjects, charge.periods, Count(runs=-1))
         finally:
             if refused >= 0:
                 self._release(charge.subjects)
@@ -157,10 +164,12 @@ class Budgets:
         self._release(charge.subjects)
         self.counts["tokens", charge.subjects[0].key] += added.tokens
         self.counts["runs", charge.subjects[0].key] += charge.runs + added.runs
-        try:
-            await charge.store.add(charge.subjects, charge.periods, added)
-        except StoreUnavailable:
-            await self._fall_back().add(charge.subjects, charge.periods, added)
+        await self._own.add(charge.subjects, charge.periods, added)
+        if charge.store is not self._own:
+            try:
+                await charge.store.add(charge.subjects, charge.periods, added)
+            except StoreUnavailable:
+                self._fall_back()
 
     def _release(self, subjects: Sequence[Subject]) -> None:
         self._going_on.subtract(subjects)
