@@ -63,16 +63,36 @@ async def test_keys_and_prompts_do_not_stand_in_it(
             b'{"prompt": "s3cr3t"}', headers={"Authorization": "Bearer s3cr3t"}, path="/v1/nope?key=s3cr3t"
         )
     line = await line_of(caplog)
-    assert " /v1/nope 404 " in line
+    assert " /v1/* 404 " in line
     assert "s3cr3t" not in line
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "shown"),
+    [
+        ("GET", "/v1/s3cr3t/models", "/v1/*/models"),
+        ("POST", "/s3cr3t/v1/chat/completions", "/*/v1/chat/completions"),
+        ("POST", "/v1/models/s3cr3t", "/v1/models/*"),
+        ("GET", "/v1%2Fs3cr3t", "/*"),
+        ("GET", "/v1/embeddings", "/v1/embeddings"),
+        ("GET", "/v1/responses/resp_1", "/v1/responses/resp_1"),
+    ],
+)
+async def test_only_known_words_of_unserved_paths_are_shown(
+    proxy: StartProxy, caplog: pytest.LogCaptureFixture, method: str, path: str, shown: str
+) -> None:
+    front = await proxy()
+    with caplog.at_level(logging.INFO, logger=NAME):
+        await front.request(method, path)
+    assert f" {method} {shown} 40" in await line_of(caplog)
 
 
 async def test_a_line_is_short_whatever_was_sent(proxy: StartProxy, caplog: pytest.LogCaptureFixture) -> None:
     front = await proxy()
     with caplog.at_level(logging.INFO, logger=NAME):
-        await front.post(b"", path="/v1/" + "x" * 8000, headers={"x-request-id": "y" * 8000})
+        await front.request("GET", "/v1/responses/" + "x" * 8000, headers={"x-request-id": "y" * 8000})
     line = await line_of(caplog)
-    assert f" /v1/{'x' * (MAX_FIELD - 4)} 404 " in line
+    assert f" /v1/responses/{'x' * (MAX_FIELD - 14)} 404 " in line
     assert len(line) < 2 * MAX_FIELD
 
 
