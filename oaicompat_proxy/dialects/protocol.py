@@ -87,7 +87,7 @@ class UnbufferedReader:
         return []
 
 
-class Gateway(Protocol):
+class GatewayMethods(Protocol):
     """Requests that only a gateway accepts, and the parsers of its responses."""
 
     def build_apps(self) -> HttpCall: ...
@@ -144,7 +144,7 @@ class Gateway(Protocol):
 class Dialect(Protocol):
     headers: Mapping[str, str]
     """Headers of every request, besides those that all dialects share."""
-    gateway: Gateway | None
+    gateway: GatewayMethods | None
     """None: requests go to the agent itself. Closing the connection then ends the run, and sessions need no closing."""
     takes_messages: bool
     """Whether a run's request carries a conversation message by message, and the client's tools."""
@@ -168,7 +168,7 @@ class Dialect(Protocol):
     def build_run(self, turn: Turn, *, app: str, key: str, run_id: str, form: str = "") -> HttpCall:
         """The request that starts a run. `key`: of the session. `run_id`: a new id for the run.
 
-        `form`: of `Gateway.parse_send_form`; empty: one that every gateway reads.
+        `form`: of `GatewayMethods.parse_send_form`; empty: one that every gateway reads.
         """
         ...
 

@@ -62,7 +62,7 @@ class Blocks:
 
 
 @dataclass(slots=True)
-class Frame:
+class RecordedFrame:
     number: int
     ms: float
     """Since the request came."""
@@ -110,7 +110,7 @@ class Correlator:
         self._dialect = DIALECTS[options.dialect]
         self._api = api
         # state
-        self.frames: list[Frame] = []
+        self.frames: list[RecordedFrame] = []
         self.events: list[ClientEvent] = []
         self.time_line = TimeLine(self._dialect.child_starts)
         self._run: _Run | None = None
@@ -174,7 +174,7 @@ class Correlator:
         is_sent = bool(self._expected) and self._expected[-1].frame == len(self.frames)
         use: Use = "sent" if is_sent else "late" if is_late else "read" if seen else "skipped"
         head, kinds = block[:HEAD], tuple(dict.fromkeys(type(event).__name__ for event in seen))
-        self.frames.append(Frame(len(self.frames), ms, len(block), head, use, kinds))
+        self.frames.append(RecordedFrame(len(self.frames), ms, len(block), head, use, kinds))
         self.time_line.add(ms, len(self.frames) - 1, seen, head)
 
     def _read(self, run: _Run, block: bytes | None) -> list[Event]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...core.turn import Turn
-from ..protocol import Gateway, HttpCall, Reader
+from ..protocol import GatewayMethods, HttpCall, Reader
 from .event_names import name_of
 from .reader import EventReader, find_last_run
 from .recorded_fields import RECORDED_FIELDS
@@ -18,7 +18,7 @@ from .requests import build_run
 
 class AgUi:
     headers: Mapping[str, str] = MappingProxyType({"Accept": "text/event-stream"})
-    gateway: Gateway | None = None
+    gateway: GatewayMethods | None = None
     takes_messages = True
     recorded_fields = RECORDED_FIELDS
     child_starts = frozenset({b"SUBAGENT_STARTED"})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...core.turn import Turn
-from ..protocol import Gateway, HttpCall, Reader
+from ..protocol import GatewayMethods, HttpCall, Reader
 from . import requests as calls
 from .reader import EventReader
 from .recorded_fields import RECORDED_FIELDS
@@ -18,7 +18,7 @@ _ENVELOPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"[a-z]')
 
 class Agentick:
     headers: Mapping[str, str] = MappingProxyType({})
-    gateway: Gateway | None = calls
+    gateway: GatewayMethods | None = calls
     takes_messages = False
     recorded_fields = RECORDED_FIELDS
     child_starts = frozenset({b"spawn_start", b"fork_start"})

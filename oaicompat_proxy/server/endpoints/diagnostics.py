@@ -26,7 +26,7 @@ from ...core.answer import Envelope
 from ...core.build import FORM, python_build
 from ...core.errors import InvalidRequest, ProxyError, UpstreamRefused
 from ...core.sse import KEEP_ALIVE, encode
-from ...dialects.protocol import Gateway, HttpCall
+from ...dialects.protocol import GatewayMethods, HttpCall
 from ..access.signing_secret import origin_of
 from ..context import CONTEXT, server_of
 from ..http.body import read_body
@@ -122,7 +122,7 @@ async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
     return {"reachable": True, **found}
 
 
-def _feature_calls(gateway: Gateway) -> dict[str, HttpCall]:
+def _feature_calls(gateway: GatewayMethods) -> dict[str, HttpCall]:
     """Calls for a session that does not exist: they show which methods there are, and change nothing."""
     unknown = _unknown_session()
     return {

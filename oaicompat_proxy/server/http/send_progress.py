@@ -11,7 +11,8 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from typing import Protocol
+
+from ..shutdown import Closable
 
 CHECKS_PER_LIMIT = 20
 """Checks of each connection within the limit."""
@@ -62,20 +63,10 @@ class SendProgress:
         drop(self._transport)
 
 
-class Stallable(Protocol):
-    """A client's connection."""
-
-    def stalled_for(self) -> float:
-        """Seconds for which the client has read none of the bytes in the send buffer."""
-        ...
-
-    def abort(self) -> None: ...
-
-
 class StalledClients:
     """Aborts the connection of every client that reads nothing for `limit` seconds."""
 
-    def __init__(self, connections: Callable[[], Iterable[Stallable]]) -> None:
+    def __init__(self, connections: Callable[[], Iterable[Closable]]) -> None:
         self._connections = connections
         # state
         self._limit = 0.0

@@ -19,7 +19,7 @@ class BroadcastBuffer:
         # state
         self._pieces: list[bytes] = []
         self._discarded = 0
-        self._readers: set[Reader] = set()
+        self._readers: set[BroadcastReader] = set()
         self.size = 0
         """Number of bytes written."""
         self.buffered = 0
@@ -42,10 +42,10 @@ class BroadcastBuffer:
         self.is_replayable = False
         self._trim()
 
-    def new_reader(self, skipped: int = 0) -> Reader:
+    def new_reader(self, skipped: int = 0) -> BroadcastReader:
         """A reader behind the first `skipped` server-sent events; only while the buffer is replayable."""
         assert self.is_replayable
-        reader = Reader(self, skipped)
+        reader = BroadcastReader(self, skipped)
         self._readers.add(reader)
         return reader
 
@@ -75,7 +75,7 @@ class BroadcastBuffer:
         """Called when a reader has read: drops bytes that no reader needs."""
         self._trim()
 
-    def remove_reader(self, reader: Reader) -> None:
+    def remove_reader(self, reader: BroadcastReader) -> None:
         self._readers.discard(reader)
         self._trim()
 
@@ -94,7 +94,7 @@ class BroadcastBuffer:
         self._discarded = slowest
 
 
-class Reader:
+class BroadcastReader:
     """The position of one reader. Must be closed."""
 
     def __init__(self, buffer: BroadcastBuffer, skipped: int = 0) -> None:

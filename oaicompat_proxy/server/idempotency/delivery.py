@@ -16,7 +16,7 @@ from ..answering.event_stream import AnswerStream, ClientGone
 from ..answering.json_response import JsonAnswer
 from ..context import CONTEXT, server_of
 from ..runtime import RUNTIME
-from .broadcast import Reader
+from .broadcast import BroadcastReader
 from .shared_answer import SharedAnswer
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ ANY_FORM = Form(None, None)
 
 
 async def deliver(
-    request: web.Request, shared: SharedAnswer, reader: Reader, form: Form = ANY_FORM
+    request: web.Request, shared: SharedAnswer, reader: BroadcastReader, form: Form = ANY_FORM
 ) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent."""
     server_of(request).shutdown.exclude()  # shutdown interrupts the run, not its readers
@@ -57,7 +57,7 @@ async def deliver_first_body(request: web.Request, shared: SharedAnswer) -> web.
         return await answer.finish(await shared.first_body())
 
 
-async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: Reader) -> web.StreamResponse:
+async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: BroadcastReader) -> web.StreamResponse:
     """Sends the stream: each client has its own keep-alives, all other bytes are the same."""
     runtime, during_run = request.app[RUNTIME], server_of(request).shutdown.during_run
 
@@ -80,7 +80,7 @@ async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: Re
 class _Delivery:
     """The bytes of one reader's stream beside the shared ones."""
 
-    def __init__(self, shared: SharedAnswer, reader: Reader) -> None:
+    def __init__(self, shared: SharedAnswer, reader: BroadcastReader) -> None:
         self._shared = shared
         self._reader = reader
 
@@ -99,7 +99,7 @@ class _Delivery:
 
 
 async def _deliver_as_stream(
-    request: web.Request, shared: SharedAnswer, reader: Reader, convert: Convert
+    request: web.Request, shared: SharedAnswer, reader: BroadcastReader, convert: Convert
 ) -> web.StreamResponse:
     """Sends a shared answer that is one JSON body as a stream."""
     with server_of(request).shutdown.during_run:
@@ -113,7 +113,7 @@ async def _deliver_as_stream(
 
 
 async def _deliver_body(
-    request: web.Request, shared: SharedAnswer, reader: Reader, convert: Convert | None = None
+    request: web.Request, shared: SharedAnswer, reader: BroadcastReader, convert: Convert | None = None
 ) -> web.StreamResponse:
     """Sends the answer as one JSON body. `convert`: set if the shared answer is a stream."""
     async with JsonAnswer(request, request.app[RUNTIME].config) as answer:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ...core.errors import ProxyError, RunCancelled
 from .answer_calls import HOLD, STOP, AnswerCall, AnswerReply, count_events, decode_call
-from .broadcast import Reader
+from .broadcast import BroadcastReader
 from .run_once import IdempotentRuns
 from .shared_answer import SharedAnswer
 from .stored_outcome import encode_failure
@@ -27,7 +27,7 @@ MAX_READERS = 1000
 
 
 class _ForeignReader:
-    def __init__(self, shared: SharedAnswer, reader: Reader, skipped: int) -> None:
+    def __init__(self, shared: SharedAnswer, reader: BroadcastReader, skipped: int) -> None:
         self.shared = shared
         self.reader = reader
         # state

@@ -33,7 +33,7 @@ from ...core.errors import (
 from ..context import CONTEXT, Handler, server_of
 from ..http.answer_id import new_answer_id
 from ..runtime import RUNTIME
-from .broadcast import Reader
+from .broadcast import BroadcastReader
 from .cache import HEADER, IdempotencyCache, check_key
 from .claims import FOLLOWER_TTL
 from .delivery import ANY_FORM, Form, deliver, deliver_first_body
@@ -265,14 +265,14 @@ class IdempotentRuns:
         finally:
             self.remove_reader(shared, reader)
 
-    def add_reader(self, shared: SharedAnswer, skipped: int = 0) -> Reader:
+    def add_reader(self, shared: SharedAnswer, skipped: int = 0) -> BroadcastReader:
         """Adds a reader behind the first `skipped` events; the run goes on for it. Raises IdempotentAnswerGone."""
         reader = shared.add_reader(skipped)
         if not shared.over:
             self._stop_timer(shared)
         return reader
 
-    def remove_reader(self, shared: SharedAnswer, reader: Reader) -> None:
+    def remove_reader(self, shared: SharedAnswer, reader: BroadcastReader) -> None:
         """Removes a reader; without another one the run is stopped after its grace period."""
         shared.remove_reader(reader)
         if not (shared.over or shared.buffer.has_readers or shared.grace == math.inf):

@@ -14,7 +14,7 @@ from ...api.protocol import StreamEncoder
 from ...core.errors import IdempotentAnswerGone, InvalidRequest, ProxyError, without_trace
 from ...pipeline.answers import StreamedAnswer
 from ..answering.event_stream import HIGH_WATER
-from .broadcast import BroadcastBuffer, Reader
+from .broadcast import BroadcastBuffer, BroadcastReader
 from .cache import IdempotencyCache
 from .kept_answer import KeptAnswer
 
@@ -142,7 +142,7 @@ class SharedAnswer:
 
     # called by readers
 
-    def add_reader(self, skipped: int = 0) -> Reader:
+    def add_reader(self, skipped: int = 0) -> BroadcastReader:
         """Adds a reader of all events behind the first `skipped`. Raises IdempotentAnswerGone."""
         if not self.buffer.is_replayable:
             raise IdempotentAnswerGone(
@@ -151,7 +151,7 @@ class SharedAnswer:
             )
         return self.buffer.new_reader(skipped)
 
-    def remove_reader(self, reader: Reader) -> None:
+    def remove_reader(self, reader: BroadcastReader) -> None:
         reader.close()
         self._notify()
 
@@ -163,7 +163,7 @@ class SharedAnswer:
             await self._changed.wait()
         return self.streamed
 
-    async def read_first(self, reader: Reader) -> bytes:
+    async def read_first(self, reader: BroadcastReader) -> bytes:
         """The bytes that go out with status 200: a keep-alive if there are no others yet. Raises ProxyError."""
         while not self.committed:
             if self.failure is not None:
@@ -185,7 +185,7 @@ class SharedAnswer:
             await self._changed.wait()
         return self.kept.first_body
 
-    async def read(self, reader: Reader) -> bytes:
+    async def read(self, reader: BroadcastReader) -> bytes:
         """The next bytes, as whole events; empty at the end. Raises ProxyError."""
         while True:
             data = reader.read()
@@ -197,7 +197,7 @@ class SharedAnswer:
                 raise without_trace(self.failure)
             await self._changed.wait()
 
-    async def read_all(self, reader: Reader) -> bytes:
+    async def read_all(self, reader: BroadcastReader) -> bytes:
         """All bytes of a complete answer. Raises ProxyError if the run failed, also in mid-stream."""
         pieces: list[bytes] = []
         while data := await self.read(reader):

@@ -10,7 +10,7 @@ from ...api.protocol import ClientApi
 from ...core.answer_options import AnswerOptions
 from ...core.recorded_fields import RecordedFields
 from ...dialects.registry import DIALECTS
-from ...pipeline.correlation import HEAD, ClientEvent, Correlator, Frame
+from ...pipeline.correlation import HEAD, ClientEvent, Correlator, RecordedFrame
 from ...pipeline.time_line import Span
 from ...recordings.masking import event_name, mask, mask_name
 
@@ -85,7 +85,7 @@ class RunView:
         shown = data if self._content else mask(data, fields)
         return shown.decode("utf-8", "replace")
 
-    def _frame(self, frame: Frame) -> Json:
+    def _frame(self, frame: RecordedFrame) -> Json:
         return {
             "n": frame.number,
             "ms": _ms(frame.ms),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 
-from ...dialects.protocol import Gateway
+from ...dialects.protocol import GatewayMethods
 from ..upstream.event_source import EventSource
 from ..upstream.gateway_client import Upstream
 from .lease import Lease
@@ -51,7 +51,7 @@ class TrialRun(ReplaceableRun):
     """A run that was sent as messages. If the model did not get all of them, another run replaces it."""
 
     def __init__(
-        self, lease: Lease, sessions: Sessions, gateway: Gateway, run: EventSource, mark: str, *, again: StartRun
+        self, lease: Lease, sessions: Sessions, gateway: GatewayMethods, run: EventSource, mark: str, *, again: StartRun
     ) -> None:
         """`mark`: id of the last message. `again`: starts a run with the folded conversation."""
         super().__init__(lease, sessions, run, again=again)

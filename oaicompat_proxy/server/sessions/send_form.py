@@ -8,7 +8,7 @@ the form that it expects, so it is asked once, before the first request that is 
 from __future__ import annotations
 
 from ...core.errors import ProxyError
-from ...dialects.protocol import Gateway
+from ...dialects.protocol import GatewayMethods
 from ..upstream.gateway_client import Upstream
 from ..upstream.http_exchange import Limits
 
@@ -26,7 +26,7 @@ async def find_send_form(upstream: Upstream) -> None:
         await ask_for_form(upstream, gateway)
 
 
-async def ask_for_form(upstream: Upstream, gateway: Gateway) -> tuple[int, bytes] | None:
+async def ask_for_form(upstream: Upstream, gateway: GatewayMethods) -> tuple[int, bytes] | None:
     """Status and body of the answer to an empty request, which starts no run; None if there is none."""
     try:
         answer = await upstream.call(gateway.build_empty_send(), Limits(ANSWER_WAIT, ANSWER_WAIT, ANSWER_WAIT))

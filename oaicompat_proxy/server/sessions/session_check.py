@@ -6,7 +6,7 @@ before the client gets any bytes, and the whole conversation is sent once to ano
 
 from __future__ import annotations
 
-from ...dialects.protocol import Gateway
+from ...dialects.protocol import GatewayMethods
 from ..upstream.event_source import EventSource
 from .lease import Lease
 from .replaceable_run import ReplaceableRun, StartRun
@@ -20,7 +20,7 @@ class SessionCheckingRun(ReplaceableRun):
     """Replaces a run whose session the gateway has lost."""
 
     def __init__(
-        self, lease: Lease, sessions: Sessions, gateway: Gateway, run: EventSource, *, again: StartRun
+        self, lease: Lease, sessions: Sessions, gateway: GatewayMethods, run: EventSource, *, again: StartRun
     ) -> None:
         super().__init__(lease, sessions, run, again=again)
         self._gateway = gateway

@@ -26,7 +26,7 @@ from ...core.events import RunFailed
 from ...core.message import Text
 from ...core.model_info import ModelInfo
 from ...core.turn import Turn
-from ...dialects.protocol import App, Gateway
+from ...dialects.protocol import App, GatewayMethods
 from ...translation.failures import model_not_found
 from .gateway_client import Upstream
 from .response_check import check_credentials
@@ -188,7 +188,7 @@ class Catalog:
                     del self._lists[next(iter(self._lists))]
             return self._listed(caller).apps
 
-    async def _discover(self, upstream: Upstream, gateway: Gateway) -> list[App]:
+    async def _discover(self, upstream: Upstream, gateway: GatewayMethods) -> list[App]:
         """The apps that can be addressed. Raises InvalidKey, Forbidden, UpstreamError or a subclass."""
         status, body = await upstream.call(gateway.build_apps())
         if upstream.uses_client_credentials:
@@ -201,7 +201,7 @@ class Catalog:
             apps = await self._list_by_unknown_app(upstream, gateway)
         return list(islice((app for app in apps if gateway.is_app_id(app.id)), MAX_APPS))
 
-    async def _list_by_unknown_app(self, upstream: Upstream, gateway: Gateway) -> list[App]:
+    async def _list_by_unknown_app(self, upstream: Upstream, gateway: GatewayMethods) -> list[App]:
         """Calls an app that cannot exist: the error names those that do."""
         dialect, app = upstream.dialect, f"no-such-app-{secrets.token_hex(4)}"
         question = Turn((Text("Which apps are there?"),))

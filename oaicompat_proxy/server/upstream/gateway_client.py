@@ -11,7 +11,7 @@ from ... import __version__
 from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
-from ...dialects.protocol import Gateway, HttpCall, Reader
+from ...dialects.protocol import GatewayMethods, HttpCall, Reader
 from ...dialects.registry import DIALECTS
 from .event_source import Watch
 from .gateway_features import GatewayFeatures
@@ -67,7 +67,7 @@ class Upstream:
         return self._base
 
     @property
-    def gateway(self) -> Gateway:
+    def gateway(self) -> GatewayMethods:
         """The dialect's gateway calls; only for a dialect with a gateway."""
         assert self.dialect.gateway is not None
         return self.dialect.gateway

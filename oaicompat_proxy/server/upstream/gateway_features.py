@@ -36,7 +36,7 @@ class SendForm:
 
     @property
     def name(self) -> str | None:
-        """The result of `Gateway.parse_send_form`; empty if the gateway gave no form, None if it was not asked."""
+        """The result of `GatewayMethods.parse_send_form`; empty for no form, None if the gateway was not asked."""
         if self._name == "" and time.monotonic() >= self._until:
             self._name = None
         return self._name

@@ -7,7 +7,7 @@ import contextlib
 import uuid
 
 from ...core.errors import UpstreamError, UpstreamRefused
-from ...dialects.protocol import Gateway
+from ...dialects.protocol import GatewayMethods
 from .gateway_client import Upstream
 from .http_exchange import Exchange
 
@@ -18,7 +18,7 @@ CONNECTION_EVENT_TIMEOUT = 1.0
 class Listener:
     """One connection to the gateway's `/events`, opened on first use and kept."""
 
-    def __init__(self, upstream: Upstream, gateway: Gateway) -> None:
+    def __init__(self, upstream: Upstream, gateway: GatewayMethods) -> None:
         self._upstream = upstream
         self._path = gateway.events_path(f"oaicompat-proxy-{uuid.uuid4().hex}")
         # state

@@ -19,7 +19,7 @@ from typing import Protocol
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from ...core.errors import ProxyError, UpstreamError, UpstreamRefused, UpstreamTimeout
-from ...dialects.protocol import Gateway
+from ...dialects.protocol import GatewayMethods
 from .gateway_client import Upstream
 from .http_exchange import NO_LIMITS, Exchange
 from .listener import Listener
@@ -85,7 +85,7 @@ class GatewaySessionCloser:
     def __init__(
         self,
         upstream: Upstream,
-        gateway: Gateway,
+        gateway: GatewayMethods,
         *,
         close_timeout: float,
         session_upstreams: dict[str, Upstream] | None = None,

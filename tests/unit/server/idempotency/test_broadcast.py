@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.server.idempotency.broadcast import MAX_READ, BroadcastBuffer, Reader
+from oaicompat_proxy.server.idempotency.broadcast import MAX_READ, BroadcastBuffer, BroadcastReader
 
 PIECES = st.lists(st.binary(min_size=1, max_size=9), max_size=30)
 
 
-def all_of(reader: Reader) -> bytes:
+def all_of(reader: BroadcastReader) -> bytes:
     data = b""
     while piece := reader.read():
         data += piece
@@ -68,7 +68,7 @@ def test_a_shed_tape_that_nobody_reads_holds_nothing() -> None:
 def test_every_reader_gets_the_same_bytes_however_they_take_turns(pieces: list[bytes], turns: list[str]) -> None:
     buffer = BroadcastBuffer()
     waiting = list(pieces)
-    got: list[tuple[Reader, list[bytes]]] = []
+    got: list[tuple[BroadcastReader, list[bytes]]] = []
     left: set[int] = set()
     for turn in turns:
         word, _, number = turn.partition(" ")

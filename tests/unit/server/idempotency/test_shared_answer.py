@@ -12,7 +12,7 @@ from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.core.errors import AgentError, IdempotentAnswerGone, ProxyError, UpstreamUnreachable
 from oaicompat_proxy.pipeline.answers import StreamedAnswer
 from oaicompat_proxy.server.answering.event_stream import HIGH_WATER
-from oaicompat_proxy.server.idempotency.broadcast import Reader
+from oaicompat_proxy.server.idempotency.broadcast import BroadcastReader
 from oaicompat_proxy.server.idempotency.cache import IdempotencyCache
 from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer
 from oaicompat_proxy.server.idempotency.shared_sinks import SharedBodySink, SharedStreamSink
@@ -56,7 +56,7 @@ def stream(made: SharedAnswer, wait: float = 10, opening: bytes = ROLE) -> Share
     return SharedStreamSink(made, wait, StreamedAnswer(translator, Encoder(opening)))
 
 
-async def all_of(made: SharedAnswer, reader: Reader) -> bytes:
+async def all_of(made: SharedAnswer, reader: BroadcastReader) -> bytes:
     data = b""
     while not reader.at_end:
         data += await made.read(reader)
