@@ -64,10 +64,6 @@ class Gateway:
         """
         self._address = address
         self.limiter = RunLimiter(config)
-        self.locks: SessionLocks
-        self.store: SessionStore
-        self._names: SessionNames
-        self._ids: IdStore
         self._answers = _new_answers(config, redis)
         self._stores: list[StoredAnswers] = [self._answers]
         place = config.response_db or ("memory" if redis is None else "redis")
@@ -75,15 +71,7 @@ class Gateway:
         """The kinds of data that this gateway keeps of callers."""
         self._session_credentials: dict[str, Upstream] = {}
         """Sessions that only the credentials of their callers can close."""
-        ttl, size = config.session_ttl, config.max_sessions
-        if redis is None:
-            self.locks, self._ids = MemoryLocks(), MemoryIds()
-            self.store = MemoryStore(ttl=ttl, size=size)
-            self._names = MemoryNames(size=size * NAMES_PER_SESSION)
-        else:
-            self.locks, self._ids = RedisLocks(redis), RedisIds(redis)
-            self.store = RedisStore(redis, namespace, ttl=ttl, size=size)
-            self._names = RedisNames(redis, namespace, size=size * NAMES_PER_SESSION)
+        self.locks, self._ids, self.store, self._names = _new_session_stores(config, redis, namespace)
         self.kept_data.append(SessionData(self.store, self._names, self._close_session))
         self._share_runs(config, redis, namespace)
         # state
@@ -207,6 +195,17 @@ class Gateway:
 
     def _retire(self, task: asyncio.Task[None]) -> None:
         self._retired_counts.update(self._draining.pop(task).counts())
+
+
+def _new_session_stores(
+    config: Config, redis: Redis | None, namespace: str
+) -> tuple[SessionLocks, IdStore, SessionStore, SessionNames]:
+    ttl, size = config.session_ttl, config.max_sessions
+    max_names = size * NAMES_PER_SESSION
+    if redis is None:
+        return MemoryLocks(), MemoryIds(), MemoryStore(ttl=ttl, size=size), MemoryNames(size=max_names)
+    store, names = RedisStore(redis, namespace, ttl=ttl, size=size), RedisNames(redis, namespace, size=max_names)
+    return RedisLocks(redis), RedisIds(redis), store, names
 
 
 def _new_answers(config: Config, redis: Redis | None) -> StoredAnswers:

@@ -60,7 +60,7 @@ async def test_two_turns_are_one_session_though_forms_change(proxy: StartProxy, 
     assert first.session == second.session
     assert "Environment" in asked(agent, 0)
     assert "Environment" not in asked(agent, 1)
-    assert asked(agent, 1).endswith('"Bye"}]}') or "Bye" in asked(agent, 1)
+    assert "Bye" in asked(agent, 1)
 
 
 async def test_what_is_asked_stands_last_and_nothing_is_lost(proxy: StartProxy, agent: Agent) -> None:

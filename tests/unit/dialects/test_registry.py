@@ -39,5 +39,6 @@ def test_a_streams_first_event_shows_its_dialect(stream: bytes, dialect: str | N
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.native.sse")), ids=lambda each: each.name)
 def test_the_dialect_of_every_transcript_is_found(path: Path) -> None:
-    found = find_dialect(path.read_bytes())
-    assert found == ("ag-ui" if path.name.startswith("ag_ui_") else "agentick") or found is None
+    stream = path.read_bytes()
+    expected = "ag-ui" if path.name.startswith("ag_ui_") else "agentick"
+    assert find_dialect(stream) == (expected if stream else None)
