@@ -42,7 +42,7 @@ class Proxy:
         return [line for line in lines if all(part in line for part in parts)]
 
     def sessions(self) -> list[str]:
-        """Of its runs."""
+        """The sessions of its runs."""
         return [found[1] for line in self.lines() if (found := re.search(r" session=(\S+)", line))]
 
 

@@ -48,7 +48,7 @@ class Turn:
 
     lines: list[dict[str, Any]]
     runs: int
-    """Of the agent."""
+    """Number of the agent's runs."""
 
     @property
     def blocks(self) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ class Client:
 
     @property
     def runs(self) -> int:
-        """Of the agent, for all checks."""
+        """Number of the agent's runs for all checks."""
         return RUNS + sum(MORE_RUNS[check] for check in self.more)
 
 
@@ -111,7 +111,7 @@ class Showed:
     screen: str
     checks: dict[str, Any]
     runs: int
-    """Of the agent."""
+    """Number of the agent's runs."""
 
     def __getitem__(self, check: str) -> Any:
         assert self.checks.get(check) is not None, f"{check} failed:\n{self.screen}"

@@ -47,7 +47,7 @@ class Turn:
 
     events: list[dict[str, Any]]
     runs: int
-    """Of the agent."""
+    """Number of the agent's runs."""
 
     @property
     def thread(self) -> str:

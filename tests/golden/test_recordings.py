@@ -32,11 +32,11 @@ FILES = [
 PLAIN = Options()
 AS_ITEMS = Options(server_tools="items")
 MAX_CUTS = 20
-"""Of one recording by the Responses API."""
+"""Number of cuts of one recording with the Responses API."""
 
 
 def whole_at(data: bytes) -> int:
-    """Where the agent's last word ends: the first end of the run itself. -1 if it never comes, or is a failure."""
+    """The position after the run's first end. -1 if it never comes, or is a failure."""
     place = 0
     for frame in data.split(b"\n\n"):
         place += len(frame) + 2

@@ -106,7 +106,7 @@ async def attack(there: Front, chat: Chat, token: str, key: str, **how: Any) -> 
 
 
 async def test_nobody_answers_anothers_question(front: StartFront) -> None:
-    """Neither with the very id, nor with one that is signed with anything that is known."""
+    """Checked with the very id, and with ids that are signed with all that is public."""
     there = await front(asking(), confirmations="ask", api_key=("ada", "eve"))
     chat, token, session = await victim(there)
     forged = {

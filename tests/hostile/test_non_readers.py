@@ -128,7 +128,7 @@ async def test_a_slow_reader_is_not_dropped(proxy: StartProxy, many_apps: Agent)
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["one process", "workers"])
 def test_stopping_does_not_wait_for_who_does_not_read(flags: tuple[str, ...]) -> None:
-    """Though the time for it and the limit are longer."""
+    """The drain timeout and the send timeout are longer."""
     command = (sys.executable, "-m", "oaicompat_proxy", "--upstream", "http://127.0.0.1:9", "--port", "0", *flags)
     limits = ("--drain-timeout", "60", "--send-timeout", "600", "--close-timeout", "1")
     with stopping(Child(*command, *limits)) as child:

@@ -180,7 +180,7 @@ def text_of(attack: tuple[str, str, str], length: int) -> str:
 
 
 def seconds(pattern: Pattern, attack: tuple[str, str, str], length: int) -> float:
-    """Of processor time."""
+    """Seconds of processor time."""
     text = text_of(attack, length)
     subject: Any = text.encode("utf-8", "surrogatepass") if isinstance(pattern.compiled.pattern, bytes) else text
     start = time.thread_time()
@@ -194,7 +194,7 @@ def seconds(pattern: Pattern, attack: tuple[str, str, str], length: int) -> floa
 
 
 def bytes_taken(pattern: Pattern, attack: tuple[str, str, str], length: int) -> int:
-    """Of memory, at the most, beside the text."""
+    """Peak bytes of memory, without the text."""
     tracemalloc.start()
     try:
         seconds(pattern, attack, length)

@@ -75,7 +75,7 @@ def reads(stream: bytes) -> list[bytes]:
 
 
 def questions() -> Iterator[tuple[ApiClient, bytes]]:
-    """Of each API, streamed and whole."""
+    """Requests of each API, streamed and whole."""
     text = "Is it \u2028 high tide? \U0001f30a \\ud83c"
     for api in CLIENTS:
         for stream in (True, False):

@@ -300,7 +300,7 @@ async def test_without_redis_a_conversation_goes_on_in_a_fresh_session(
     stream: bool,
     no_stack_traces: Callable[[], bool],
 ) -> None:
-    """With the whole story: nothing is lost but time."""
+    """The whole conversation is sent again, so only time is lost."""
     there = await front(**RECOGNISE, redis=own_redis.url)
     chat = Chat(there, stream=stream)
     await chat.say("When is high tide?")

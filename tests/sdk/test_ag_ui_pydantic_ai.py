@@ -202,7 +202,7 @@ async def test_an_agent_that_keeps_the_thread_gets_only_what_is_new(client: Fron
 
 
 async def test_any_other_conversation_goes_whole_to_a_thread_of_its_own(client: Front, harbor: Harbor) -> None:
-    """And goes on there."""
+    """Its next turn continues there."""
     there = await client(history="last")
     mine: dict[str, Any] = {"extra_headers": {"X-Session-Id": "tides"}}
     await ask(there, "Zero", **mine)

@@ -323,7 +323,7 @@ class Recorded:
     """The answer of a recording, read without the package."""
 
     texts: list[str]
-    """Of each tick."""
+    """The text of each tick."""
     reasoning: str
     usage: tuple[int, int, int] | None
     error: str | None

@@ -1,6 +1,6 @@
 """Fixtures for `proxy_harness`: a test module that wants them says `pytest_plugins = ["tests.support.proxy_fixtures"]`.
 
-The gateway outlives its proxies, as in life. After each test nothing may be left: no run that goes on, no run that
+The gateway outlives its proxies. After each test nothing may be left: no run that goes on, no run that
 two callers read, no session beside those that the test says are lasting, no task.
 """
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 TRANSCRIPTS = [name for name in NAMES if name.startswith("ag_ui_")]
 MOST_CUTS = 1500
-"""Of one transcript; most are shorter, so they are cut at every byte."""
+"""Number of cuts of one transcript; most are shorter, so they are cut at every byte."""
 
 both_ways = pytest.mark.parametrize("stream", [True, False])
 
@@ -34,7 +34,7 @@ async def front_of(proxy: StartProxy, agent: Agent) -> Proxy:
 
 @pytest.mark.parametrize("name", TRANSCRIPTS)
 def test_a_cut_transcript_is_a_failure_or_a_whole_answer(name: str) -> None:
-    """Whole before its last byte: where the client's call ended it, or more follows the last word."""
+    """It is whole before its last byte if the client's call ended it, or if more follows the run's end."""
     whole, options = (GOLDEN / f"{name}.native.sse").read_bytes(), read_options(name)
     complete = translated(whole, options)
     for end in range(0, len(whole), 1 + len(whole) // MOST_CUTS):

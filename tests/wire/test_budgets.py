@@ -23,7 +23,7 @@ from tests.support.scripted_gateway import OPENING, Agent, closing, run, text
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
 TOKENS = 18
-"""Of each run of the scripted agent."""
+"""The tokens of each run of the scripted agent."""
 
 
 def keys_file(path: Path, **entries: str) -> str:

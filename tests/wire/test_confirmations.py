@@ -231,7 +231,7 @@ async def test_a_question_in_a_lasting_session(front: StartFront, sessions: str)
 
 @pytest.mark.parametrize("answer", ["yes", "no"])
 async def test_a_conversation_under_a_name_goes_on_where_it_was_asked(front: StartFront, answer: str) -> None:
-    """Of several: it has a system prompt, so the session is not the name's own."""
+    """The name has several sessions: with a system prompt, the conversation has a session of its own."""
     there = await front(NEW, **ASK)
     chat = Chat(there, name="harbour")
     chat.messages.append({"role": "system", "content": "Be brief."})

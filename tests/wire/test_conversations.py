@@ -84,7 +84,7 @@ FORMS: dict[str, tuple[GatewaySettings, int]] = {
     "0.9 standalone": (GatewaySettings(pace=0, form="standalone", close_works=True), 1),
     "0.9 in another server": (GatewaySettings(pace=0, form="embedded"), 2),
 }
-"""And how many runs the first conversation takes: one that was sent in vain is stopped."""
+"""Gateways, and the number of runs for the first conversation: a trial run that fails is stopped."""
 
 
 def in_roles(run: RunRecord) -> list[tuple[str, str]]:

@@ -52,7 +52,7 @@ async def test_pings_come_before_the_first_word(
 async def test_while_reasoning_goes_on_its_fields_stand_in_the_ping(
     proxy: StartProxy, agent: Agent, key: tuple[str, ...], field: str
 ) -> None:
-    """And nowhere else: the checker refuses a ping that closes a block of reasoning, or opens one again."""
+    """The checker rejects a ping in another field, which would close a block of reasoning, or open one again."""
     thinking, speaking = asyncio.Event(), asyncio.Event()
     thought = frame("reasoning_delta", delta="Hm")
     agent.plays(OPENING, thought, thinking, thought, text("Hello"), speaking, text(" you"), closing())
@@ -74,7 +74,7 @@ async def test_while_reasoning_goes_on_its_fields_stand_in_the_ping(
 
 
 async def test_stored_answers_hold_no_pings(proxy: StartProxy, agent: Agent) -> None:
-    """Neither chats nor plain completions, which have nothing else to commit with."""
+    """Checked for chats, and for plain completions, whose first chunk is a ping."""
     for path, asked in ((CHAT, chat_body()), ("/v1/completions", b'{"prompt": "An owl", "stream": true}')):
         gate = asyncio.Event()
         agent.plays(OPENING, gate, text("Hello"), closing())
@@ -242,7 +242,7 @@ async def test_pings_outlast_nginxs_patience(
 
 
 async def test_without_them_nginx_breaks_the_answer_off(proxy: StartProxy, agent: Agent) -> None:
-    """So the test above shows something; and the run is stopped."""
+    """The counterpart of the test above; the run is stopped, too."""
     agent.plays(OPENING, text("Hello"), "stall")
     front = await proxy(keep_alive=60)
     with nginx(front.port, instead=IMPATIENT) as base, pytest.raises(aiohttp.ClientPayloadError):

@@ -83,7 +83,7 @@ def connect_many(port: int) -> list[socket.socket]:
 
 
 async def test_a_head_that_does_not_come_is_given_up(proxy: StartProxy, agent: Agent) -> None:
-    """However often a little of it comes."""
+    """Single bytes of it do not extend the time."""
     front = await proxy(head_timeout=0.3)
     line = await front.dial()
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""One run at a time in a session, whoever asks and whatever became of the one who asked before.
+"""One run at a time in a session, for every caller, and for every end of the request before.
 
 The gateway would hand a second caller the first one's stream, and spoil both.
 """

@@ -84,7 +84,7 @@ async def test_title_and_answer_at_once_are_two_sessions(start: Start) -> None:
 
 
 async def test_the_answer_does_not_wait_for_the_title(start: Start) -> None:
-    """Nor is it refused: however long the one that came first takes."""
+    """The answer is not refused either, and the title's run may take any time."""
     there = await start(session_wait=0)
     title = await there.line([TITLE, user("[[scenario:silent]]")], name=NAME)
     await there.until(lambda: there.running == 1)
@@ -242,7 +242,7 @@ async def test_a_name_means_nothing_where_no_name_is_read(start: Start) -> None:
 
 
 async def test_sessions_under_a_name_are_kept_for_a_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But the name's own one is never closed."""
+    """The primary session of the name is never closed."""
     monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.01)
     there = await start(session_ttl=1)
     await there.ask("When is high tide?", name="harbour")

@@ -22,7 +22,7 @@ LARGE = ("big", "long")
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 FUNCTION = {"name": "client_weather", "parameters": PARAMETERS}
-"""Of the name that the demo agent calls also where it sees no declaration, as with `functions`."""
+"""The function that the demo agent calls also without a declaration, as with `functions`."""
 DECLARED: dict[str, dict[str, Any]] = {
     "nothing declared": {},
     "tools": {"tools": [{"type": "function", "function": FUNCTION}]},

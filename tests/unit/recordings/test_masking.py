@@ -299,7 +299,7 @@ def test_the_time_grows_with_the_length_alone(piece: bytes) -> None:
         return time.process_time() - start
 
     def least(size: int) -> float:
-        """Of some tries: a busy machine makes some of them slower."""
+        """The least of some tries: a busy machine makes some of them slower."""
         return min(seconds(size) for _ in range(3))
 
     assert least(400_000) < 40 * max(least(40_000), 0.002)

@@ -46,7 +46,7 @@ FEEDBACK = {"type": "string", "enum": ["approved", "rejected", "needs work"]}
 
 
 def payload(interrupt: PendingInterrupt, *, confirmed: bool = False, reason: str = "", text: str = "") -> Any:
-    """Of the only entry, which the protocol's own type takes."""
+    """The payload of the only entry, which the protocol's own type accepts."""
     (entry,) = build_resumption(ConfirmationReply(encode_interrupts([interrupt]), confirmed, reason, text)).resume
     ResumeEntry.model_validate(entry)
     assert (entry["interruptId"], entry["status"]) == (interrupt.interrupt_id, "resolved")

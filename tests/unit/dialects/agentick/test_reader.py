@@ -324,7 +324,7 @@ def test_a_long_end_that_its_head_does_not_tell_is_read_in_full(payload: bytes) 
 @pytest.mark.parametrize("size", [1, 4096, MEGABYTE])
 @pytest.mark.parametrize("order", ["error", "error last", "lines"])
 def test_a_failure_with_a_long_text_is_a_failure(size: int, order: str) -> None:
-    """However long it is, and wherever it stands."""
+    """A text of any length, at any place in the frame."""
     words = "It broke. " * 4096
     fields: dict[str, Any] = {"error": {"message": words}, "usage": {}, "output": None}
     if order == "error last":

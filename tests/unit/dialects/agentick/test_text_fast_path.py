@@ -489,7 +489,7 @@ INSTEAD = {
 @pytest.mark.parametrize("name", INSTEAD)
 @pytest.mark.parametrize("neighbours", [b"", plain("a")])
 def test_no_look_alike_is_taken_for_a_text(name: str, neighbours: bytes) -> None:
-    """Neither alone nor among real ones."""
+    """A look-alike alone, and one among real frames."""
     fast, slow = both([START + FIRST, neighbours + INSTEAD[name] + neighbours])
     assert fast == slow
     assert "No!" not in texts(fast)

@@ -55,7 +55,7 @@ async def test_a_caller_has_so_many_bytes_in_memory() -> None:
 
 
 async def test_a_caller_cannot_push_out_what_another_one_has_in_memory() -> None:
-    """Not by many entries, not by large ones, not by the same one again and again."""
+    """Many entries, large ones, and the same one again and again evict only the caller's own."""
     table = SharedTable(slots=512, slot_size=1024, candidates=16)
     answers = MemoryAnswers(MANY, table, Ledgers(callers=16, max_entries=100, max_bytes=60_000))
     await answers.add("alice", {str(number): b"hers" * 100 for number in range(20)})

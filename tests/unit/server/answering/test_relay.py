@@ -359,7 +359,7 @@ async def test_a_slow_client_pauses_the_run_and_resumes_it() -> None:
 
 
 async def test_a_slow_client_gets_what_was_on_its_way_in_order() -> None:
-    """And only one waits for it."""
+    """Only one task waits for the client."""
     run, scene = await pushing()
     scene.answer.slow = True
     for text in "bcd":

@@ -319,7 +319,7 @@ async def test_a_client_that_leaves_releases_an_agent_that_pours(proxy: StartPro
 
 @pytest.mark.slow
 async def test_an_answer_leaves_no_circles_for_the_garbage_collector(proxy: StartProxy, agent: Agent) -> None:
-    """So that what it held is free at once, and there is nearly nothing to collect under load."""
+    """Its memory is free at once, and under load there is nearly nothing to collect."""
     agent.plays(run("Hello"))
     front = await proxy()
     await front.chat()  # what is made once for all

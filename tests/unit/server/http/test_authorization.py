@@ -293,7 +293,7 @@ async def test_the_access_log_trusts_the_configured_proxies(
 
 
 async def authorizations(agent: Agent) -> list[str | None]:
-    """Of all calls but the one that the proxy makes for itself, so that sessions can be closed at all."""
+    """The `Authorization` of all calls but the proxy's own one, which finds the method that closes sessions."""
     await agent.until(lambda: agent.closed_sessions or not agent.runs)
     mine = [each for each in agent.exchanges if not each.path.startswith("/events")]
     return [each.headers.get("authorization") for each in mine]

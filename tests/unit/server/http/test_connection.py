@@ -172,7 +172,7 @@ async def test_a_next_head_that_has_no_end_closes_the_connection(proxy: StartPro
 
 
 async def test_a_request_that_comes_during_a_stream_is_served_after_it(proxy: StartProxy, agent: Agent) -> None:
-    """Whole or in part, on its own or in one packet with the request before it."""
+    """The request comes whole or in part, on its own or in one packet with the request before it."""
     line = await (await proxy(first_event_wait=0.01)).dial()
     body = chat_body("Bye")
     follows = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body

@@ -148,7 +148,7 @@ async def test_without_redis_it_is_unavailable_and_nothing_is_left_behind(
 async def test_after_a_loss_of_data_none_gets_the_claim_of_another(
     holders: list[RedisClaims], own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither that of a run that goes on nor that of one that has ended, whose outcome is gone."""
+    """The claim of a run that goes on, and that of one that has ended, whose outcome is gone."""
     monkeypatch.setattr(redis_locks, "GRACE", 0.5)
     a, b = holders
     running, ended = claim_of(a, "running"), claim_of(a, "ended")

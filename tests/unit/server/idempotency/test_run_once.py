@@ -351,7 +351,7 @@ class Bare(dict[Any, Any]):
 
 
 def test_a_request_without_a_key_goes_straight_to_its_handler(stream: bool) -> None:
-    """No task, no buffer: one look at the headers."""
+    """Such a request costs one look-up of a header, without a task and a buffer."""
 
     async def handler(request: Any) -> Any:
         return request

@@ -115,7 +115,7 @@ async def test_all_of_it_over_files(open_to_all: Path) -> None:
 
 
 async def test_a_client_at_a_file_counts_as_one_of_this_machine(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """So nginx there is believed when it says for whom it calls."""
+    """So the forwarded address that nginx sends over it is trusted."""
     ours = config(path)
     async with (
         listening(create_app(ours), ours),

@@ -314,7 +314,7 @@ async def test_what_is_refused_takes_no_permit(proxy: StartProxy, agent: Agent, 
 
 
 async def test_a_run_that_goes_on_without_its_reader_keeps_its_permit(proxy: StartProxy, agent: Agent) -> None:
-    """Or a key could have any number of them, one after the other."""
+    """Else a key could have any number of such runs, one after the other."""
     gate = asyncio.Event()
     agent.plays(OPENING, text("Hello"), gate, closing())
     front = await proxy(max_runs=1)

@@ -62,7 +62,7 @@ async def test_a_gateway_that_does_not_tell_its_form_gets_both(proxy: StartProxy
 
 
 async def test_another_gateway_at_the_same_address_is_asked_again(proxy: StartProxy, agent: Agent) -> None:
-    """After the one run that it rejects."""
+    """The gateway rejects one run; then it is asked for its form."""
     refused = answer({"error": STANDALONE_ERROR}, 400)
     agent.replies(EMPTY_SEND, answer({"error": NEWER_ERROR}, 400), refused)
     agent.replies("/send", Reply(run("Hello")), refused, Reply(run("Hello")))

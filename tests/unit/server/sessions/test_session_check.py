@@ -132,7 +132,7 @@ async def converse(front: Proxy, *turns: str) -> bytes:
 
 
 async def test_nothing_of_the_forgotten_run_is_passed_on(proxy: StartProxy, agent: Agent) -> None:
-    """And the run is stopped at its first frame: it may never say anything by itself."""
+    """The run is stopped at its first frame, since it may never send another one."""
 
     def choose(exchange: Exchange) -> Reply:
         if len(agent.runs) == 1:

@@ -209,7 +209,7 @@ async def test_models_of_any_form_grant_only_what_they_name(
 async def test_a_token_is_verified_once_for_each_key(
     proxy: StartProxy, agent: Agent, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And refused as soon as it expires, or its key has left the set, however often it was accepted."""
+    """An accepted token is refused as soon as it expires, or its key has left the set."""
     agent.plays(run("Hello"))
     verified: list[str] = []
     verify = single_sign_on.verify

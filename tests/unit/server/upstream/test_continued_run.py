@@ -73,7 +73,7 @@ async def read_all(run: ContinuedRun) -> list[Event]:
 
 
 async def test_it_listens_and_subscribes_before_it_answers(agent: Agent) -> None:
-    """So nothing that the run says then is missed."""
+    """So no event after the answer is missed."""
     plays_rest(agent)
     async with reaching(agent) as upstream:
         assert await read_all(resumed(upstream)) == [TextDelta("Done."), RunEnded()]

@@ -67,7 +67,7 @@ def test_what_was_flushed_comes_out_at_once(encoding: str, bits: int) -> None:
 
 @pytest.mark.parametrize("length", [PIECE - 1, PIECE, PIECE + 1, PIECE + 258, 2 * PIECE, 3 * PIECE + 7])
 def test_nothing_is_held_back_where_a_piece_is_full(length: int) -> None:
-    """Neither at the end of a flush nor at the end of the stream."""
+    """Checked at the end of a flush and at the end of the stream."""
     noise = random.Random(length).randbytes(100)
     for data in (b"x" * length, (noise * (length // 100 + 1))[:length]):
         inflater = Inflater("gzip")

@@ -421,7 +421,7 @@ async def test_an_unused_connection_is_closed_before_the_gateway_would(
 
 @on_every_loop
 async def test_a_connection_in_use_does_not_expire(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is the time of an earlier rest counted."""
+    """Earlier idle time does not count."""
     monkeypatch.setattr(http_client, "KEEP_ALIVE", 0.03)
     client = gateway.client()
     asking, peer = await ask(client, gateway)
@@ -879,7 +879,7 @@ def connections() -> int:
 @pytest.mark.slow
 @on_every_loop
 async def test_no_exchange_is_remembered(gateway: Gateway) -> None:
-    """Neither by the client, nor by the connection that is kept, nor by a timer."""
+    """The client, the kept connection and the timers have no reference to it."""
     before = exchanges()
     client = gateway.client()
     ways: list[Callable[[Exchange], object]] = [Exchange.abort, pulled, pushed, lambda exchange: exchange.finish(1)]

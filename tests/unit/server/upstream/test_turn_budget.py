@@ -19,7 +19,7 @@ from oaicompat_proxy.server.upstream.http_exchange import NO_LIMITS, Exchange, L
 from tests.support.raw_gateway import LOOPS
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
-"""Of a body that the end of the connection ends."""
+"""The head of a response whose body ends with the connection."""
 PATIENCE = 10
 
 
