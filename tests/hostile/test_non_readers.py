@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.processes import Child, stopping
+from tests.support.processes import Child, port_of, proxy_before, stopping
 from tests.support.proxy import CHAT, Proxy, StartProxy, chat_body
 from tests.support.scripted_gateway import OPENING, Agent, answer, run, text
 
@@ -22,6 +22,7 @@ SLACK = 8.0
 """Seconds more, on a machine that does much else."""
 
 KEY = "Authorization: Bearer k\r\n"
+KEPT = KEY + "Idempotency-Key: 1\r\n"
 LARGE = text("x" * 100_000)
 
 
@@ -50,7 +51,8 @@ LARGE_ANSWERS = {
     "a large list, then close": request("/v1/models", headers=KEY + "Connection: close\r\n"),
     "a stream": request(CHAT, method="POST", body=chat_body()),
     "a whole answer": request(CHAT, method="POST", body=chat_body(stream=False)),
-    "an answer to be kept": request(CHAT, method="POST", headers=KEY + "Idempotency-Key: 1\r\n", body=chat_body()),
+    "an answer to be kept": request(CHAT, method="POST", headers=KEPT, body=chat_body()),
+    "a whole answer to be kept": request(CHAT, method="POST", headers=KEPT, body=chat_body(stream=False)),
 }
 
 
@@ -124,6 +126,22 @@ async def test_a_slow_reader_is_not_dropped(proxy: StartProxy, many_apps: Agent)
         left -= len(await line.read(12_500))
         await asyncio.sleep(0.02)
     assert time.monotonic() - began > LIMIT
+
+
+async def test_clients_that_do_not_read_share_a_stored_answer(agent: Agent) -> None:
+    """Each of them costs no run, so no limit of runs bounds how often the answer could be copied."""
+    agent.plays(OPENING, *[LARGE] * 30, *run(""))
+    clients, asked = 40, LARGE_ANSWERS["a whole answer to be kept"]
+    async with proxy_before(agent.url) as (child, base):
+        with contextlib.ExitStack() as open_clients:
+            sizes = []
+            for _ in range(clients):
+                client = open_clients.enter_context(mute(port_of(base)))
+                await asyncio.get_running_loop().sock_sendall(client, asked)
+                assert await asyncio.to_thread(select.select, [client], [], [], 30) == ([client], [], [])
+                sizes.append(child.resident())
+            assert sizes[-1] - sizes[0] < clients * len(LARGE) * 30 / 4
+    assert len(agent.runs) == 1
 
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["one process", "workers"])

@@ -31,6 +31,10 @@ _NO_PIECES: deque[bytes] = deque(maxlen=0)
 
 _END_OF_HEAD = b"\r\n\r\n"
 
+MAX_JOINED = 64 * 1024
+"""Bytes of the largest response that is copied into one piece. Of a larger body the connection holds no copy, so all
+clients that read the same stored answer share its bytes."""
+
 _AT_START = -1
 """The next bytes of a connection are the first of a request."""
 
@@ -191,9 +195,12 @@ class OnePacket(web.StreamResponse):
         head, transport = _serialize_headers("HTTP/1.1 200 OK", headers), request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
-        data = b"".join((head, *framed_body))
-        transport.write(data)
-        writer.output_size += len(data)
+        pieces = (head, *framed_body)
+        if (size := sum(map(len, pieces))) > MAX_JOINED:
+            transport.writelines(pieces)
+        else:
+            transport.write(b"".join(pieces))
+        writer.output_size += size
         self._eof_sent = True
         await writer.drain()
 
