@@ -106,6 +106,15 @@ async def test_a_slash_at_the_end_of_an_address_is_kept(proxy: StartProxy, agent
     assert agent.exchanges[0].path == "/harbor/"
 
 
+@pytest.mark.parametrize("status", [201, 202])
+async def test_an_event_stream_with_any_status_of_success_is_a_run(
+    proxy: StartProxy, agent: Agent, status: int
+) -> None:
+    """NestJS answers every POST with 201, and the official client accepts it."""
+    agent.replies("/harbor", Reply([native("two_messages")], status))
+    assert (await (await front_of(proxy, agent)).chat("Hi")).status == 200
+
+
 async def test_a_named_session_is_one_run_at_a_time(proxy: StartProxy, agent: Agent) -> None:
     wait = asyncio.Event()
     agent.replies("/harbor", Reply([native("two_messages")[:200], wait, native("two_messages")[200:]]))

@@ -100,6 +100,8 @@ class EventReader:
             return ()
         if frame.truncated:
             return self._read_truncated(frame)
+        if frame.tag is None and frame.data == b"[DONE]" and self.finished:  # of servers that serve OpenAI's API, too
+            return ()
         data = decode(frame.data)
         if frame.tag == "TEXT_MESSAGE_CONTENT" and len(data) == 3:
             events = self._runs.add_plain_text(data.get("messageId"), data.get("delta"))

@@ -51,7 +51,7 @@ def check_stream(exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
     """Raises UpstreamRefused and UpstreamError unless the response is an event stream."""
     if exchange.status in _ERRORS:
         raise UpstreamRefused(_ERRORS[exchange.status])
-    if exchange.status != 200:
+    if not 200 <= exchange.status < 300:  # NestJS answers a POST with 201
         raise UpstreamError(f"The agent gateway answered with status {exchange.status}.")
     content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if content_type != b"text/event-stream":

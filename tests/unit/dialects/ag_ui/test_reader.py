@@ -312,6 +312,7 @@ OTHER = frame("RUN_STARTED", threadId="t1", runId="r0")
 
 ENDS: dict[str, tuple[list[bytes], list[Event]]] = {
     "well": ([DONE], ENDED),
+    "well, with OpenAI's last event behind it": ([DONE, b"data: [DONE]\n\n"], ENDED),
     "with a failure": ([frame("RUN_ERROR", message="It broke.")], [RunFailed("It broke.")]),
     "with a failure that comes late": ([DONE, frame("RUN_ERROR", message="It broke.")], [RunFailed("It broke.")]),
     "with a run of another name behind it": ([START, DONE, OTHER, *text("no"), DONE], [RunStarted(), *ENDED]),
