@@ -65,6 +65,8 @@ class ToolCallOpened(NamedTuple):
     """The call's index in the answer: from 0, without gaps."""
     id: str
     name: str
+    needs_words: bool = False
+    """The call is a question of the agent's that no approval answers."""
 
 
 class ToolCallArguments(NamedTuple):

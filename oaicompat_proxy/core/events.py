@@ -170,6 +170,8 @@ class ConfirmationRequired(NamedTuple):
     arguments: str
     """JSON text."""
     message: str
+    needs_words: bool = False
+    """A yes or no to named tools is no complete answer."""
 
 
 class TickEnded(NamedTuple):

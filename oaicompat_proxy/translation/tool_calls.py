@@ -142,12 +142,13 @@ class ToolCalls:
         """The call is one of this tick's, of a tool that the client declared."""
         return call_id in self.in_tick and self.in_tick[call_id].name in self._declared
 
-    def add_proxy_call(self, call_id: str, name: str, arguments: str) -> list[Part]:
-        """Sends a call of the proxy's own in place of all calls of the tick."""
+    def add_proxy_call(self, call_id: str, name: str, arguments: str, *, needs_words: bool) -> list[Part]:
+        """Sends a call of the proxy's own in place of all calls of the tick. `needs_words`: of ToolCallOpened."""
         self.end_tick()
         self._declared |= {name}
         self._find(call_id).client_id = call_id
-        return self.add_whole(call_id, name, arguments)
+        parts = self.add_whole(call_id, name, arguments)
+        return [each._replace(needs_words=needs_words) if type(each) is ToolCallOpened else each for each in parts]
 
     def end_tick(self) -> None:
         """Drops the tick's calls: the run continues with another tick, so the unsent calls are the agent's own."""

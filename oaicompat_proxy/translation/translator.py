@@ -214,7 +214,7 @@ class Translator:
         self.denied_call = event.call_id
         if self._confirmations == "ask":
             question_id, arguments = self._sign(event.call_id), question_arguments(event)
-            question = self._calls.add_proxy_call(question_id, CONFIRM_TOOL, arguments)
+            question = self._calls.add_proxy_call(question_id, CONFIRM_TOOL, arguments, needs_words=event.needs_words)
             self.waits_for_client, self.denied_call = True, None
             return [*question, *self._end(FinishReason.TOOL_CALLS)]
         raise failures.confirmation_denied(event)

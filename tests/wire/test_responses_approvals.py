@@ -15,10 +15,11 @@ import pytest
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.pipeline.comparison import compare
 from tests.support.conformance import check_error_body
-from tests.support.proxy import Received
+from tests.support.proxy import Received, StartProxy
 from tests.support.proxy_harness import Front, RedisServer, StartFront
 from tests.support.recordings import first_recording, recordings
 from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
+from tests.support.scripted_gateway import Agent, Exchange, Reply
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -140,6 +141,38 @@ async def test_a_client_that_declares_no_such_server_is_asked_by_a_call(front: S
     items = [{"role": "user", "content": CONFIRM}, *first.response["output"], result]
     assert "It is over." in (await ask(there, items, stream=True, tools=[])).text
     await there.at_rest()
+
+
+def asks_for_a_port(exchange: Exchange) -> Reply:
+    """An AG-UI run that waits for words, and the run that gets them."""
+    ids = {"threadId": exchange.json["threadId"], "runId": exchange.json["runId"]}
+    interrupt = {"id": "i1", "reason": "input", "message": "Which port?", "responseSchema": {"type": "string"}}
+    says: dict[str, Any] = {"type": "TEXT_MESSAGE_CHUNK", "messageId": "m", "delta": "High tide."}
+    asks = {"type": "RUN_FINISHED", **ids, "outcome": {"type": "interrupt", "interrupts": [interrupt]}}
+    rest = [says, {"type": "RUN_FINISHED", **ids}] if exchange.json.get("resume") else [asks]
+    events = [{"type": "RUN_STARTED", **ids}, *rest]
+    return Reply([b"data: " + json.dumps(each).encode() + b"\n\n" for each in events])
+
+
+@both_ways
+async def test_a_question_that_needs_words_is_a_call(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+    """An approval request has no place for the question, and an approval none for the answer."""
+    agent.replies("/agent", asks_for_a_port)
+    front = await proxy(dialect="ag-ui", upstream=f"{agent.url}/agent", confirmations="ask")
+    label = {**SERVER, "server_label": "default"}
+
+    async def ask_agent(given: Any, **fields: Any) -> ResponseAnswer:
+        body = json.dumps({"input": given, "stream": stream, "tools": [label], **fields}).encode()
+        received = await front.post(body, path="/v1/responses")
+        return check_response_stream(received.body) if stream else check_response_body(received.body)
+
+    first = await ask_agent("Hi")
+    ((call_id, name, arguments),) = first.calls
+    assert (name, first.approvals) == ("confirm_tool_call", [])
+    assert "Which port?" in arguments
+    result = {"type": "function_call_output", "call_id": call_id, "output": "Brest"}
+    assert (await ask_agent([result], previous_response_id=first.id)).text == "High tide."
+    assert agent.exchanges[-1].json["resume"] == [{"interruptId": "i1", "status": "resolved", "payload": "Brest"}]
 
 
 async def test_nothing_is_asked_where_everything_is_denied(front: StartFront) -> None:

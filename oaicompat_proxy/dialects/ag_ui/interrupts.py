@@ -271,13 +271,14 @@ def _combine(questions: list[_AskedInterrupt]) -> ConfirmationRequired | None:
         ", ".join(each.name for each in asked if each.name),
         json.dumps(arguments[0] if len(arguments) == 1 else arguments, ensure_ascii=False, separators=(",", ":")),
         "\n".join(texts),
+        not all(each.question.name and response_schema.takes_decision(each.interrupt.schema) for each in questions),
     )
 
 
 def _write_question(question: _AskedInterrupt) -> str:
     """The question's text; unless a yes or no is enough, with the response schema, which no client knows."""
     text, schema = question.question.text or NO_QUESTION, question.interrupt.schema
-    if schema is None or response_schema.takes_decision(schema):
+    if response_schema.takes_decision(schema):
         return text
     return f"{text}\nJSON schema of the answer: {json.dumps(schema, ensure_ascii=False)}"
 

@@ -163,7 +163,9 @@ def decide(schema: Any, *, confirmed: bool) -> Any:
 
 
 def takes_decision(schema: Any) -> bool:
-    """Whether a yes or no is a complete answer."""
+    """Whether a yes or no is a complete answer. `schema`: None if the agent gives none."""
+    if schema is None:
+        return True
     if is_object(schema):
         return decision_key(schema) is not None or not properties_of(schema)
     return decide(schema, confirmed=True) is not None

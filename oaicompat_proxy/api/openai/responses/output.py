@@ -44,7 +44,7 @@ class OutputOptions:
     custom_tools: frozenset[str] = frozenset()
     """The client's tools whose input is free text."""
     question_tool: str | None = None
-    """Calls of this tool ask for an approval and are shown as approval requests."""
+    """Calls of this tool that an approval answers are shown as approval requests."""
     token: str = ""
     """The `encrypted_content` of every reasoning item. An answer that begins with another item gets an empty reasoning
     item in front.
@@ -122,7 +122,7 @@ class Output:
     def _open_call(self, part: ToolCallOpened) -> list[Event]:
         events = self._close_text() + self._close_call()
         self._needs_message = False
-        if part.name == self._options.question_tool:
+        if part.name == self._options.question_tool and not part.needs_words:
             self._question = ApprovalRequest(part.id.removeprefix(TOKEN_PREFIX))
             return events
         kind = CustomCallItem if part.name in self._options.custom_tools else FunctionCallItem

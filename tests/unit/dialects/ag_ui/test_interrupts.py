@@ -60,6 +60,21 @@ def custom(value: Any, calls: ToolCalls = LAUNCH, **fields: Any) -> Confirmation
     return asked
 
 
+@pytest.mark.parametrize(
+    ("interrupts", "needs"),
+    [
+        ([{"id": "i1", "toolCallId": "launch1"}], False),
+        ([{"id": "i1", "toolCallId": "launch1", "responseSchema": APPROVAL}], False),
+        ([{"id": "i1", "toolCallId": "launch1", "responseSchema": {"type": "string"}}], True),
+        ([{"id": "i1", "message": "Which port?"}], True),
+        ([{"id": "i1", "reason": "confirmation", "message": "Go on?"}], True),
+        ([{"id": "i1", "toolCallId": "launch1"}, {"id": "i2", "message": "Which port?"}], True),
+    ],
+)
+def test_only_a_yes_or_no_to_named_tools_needs_no_words(interrupts: list[Any], needs: bool) -> None:
+    assert outcome(*interrupts).needs_words is needs
+
+
 def only(asked: ConfirmationRequired) -> PendingInterrupt:
     (interrupt,) = decode_interrupts(asked.call_id)
     return interrupt
@@ -67,7 +82,7 @@ def only(asked: ConfirmationRequired) -> PendingInterrupt:
 
 def test_the_call_that_an_interrupt_names_is_what_is_asked_for() -> None:
     asked = outcome({"id": "i1", "toolCallId": "launch1", "message": "Launch?", "responseSchema": APPROVAL})
-    assert asked[1:] == ("launch", '{"ship":"Pen Duick"}', "Launch?")
+    assert asked[1:4] == ("launch", '{"ship":"Pen Duick"}', "Launch?")
     assert only(asked) == PendingInterrupt(
         "i1", "launch1", "launch", RESUME, APPROVAL, "", 0, fingerprint('{"ship":"Pen Duick"}')
     )
@@ -76,7 +91,7 @@ def test_the_call_that_an_interrupt_names_is_what_is_asked_for() -> None:
 def test_a_call_missing_in_the_stream_is_asked_for_by_its_metadata() -> None:
     metadata = {"toolName": "launch", "args": {"x": 1}, "suspendPayload": {"q": "Go?"}}
     asked = outcome({"id": "r1::c9", "toolCallId": "c9", "metadata": {"mastra": metadata}})
-    assert asked[1:] == ("launch", '{"x":1}', "Go?")
+    assert asked[1:4] == ("launch", '{"x":1}', "Go?")
     assert only(asked)[:3] == ("r1::c9", "", "launch")
 
 
@@ -135,7 +150,7 @@ def test_several_interrupts_are_one_question() -> None:
     calls = called(launch1='{"ship":"Pen Duick"}', anchor2="")
     first = {"id": "i1", "toolCallId": "launch1", "message": "Launch?"}
     asked = outcome(first, {"id": "i2", "toolCallId": "anchor2"}, {"id": "i3", "message": "Sure?"}, calls=calls)
-    assert asked[1:] == ("launch, anchor", '[{"ship":"Pen Duick"},{},{}]', "Launch?\nAllow anchor?\nSure?")
+    assert asked[1:4] == ("launch, anchor", '[{"ship":"Pen Duick"},{},{}]', "Launch?\nAllow anchor?\nSure?")
     assert [each[:3] for each in decode_interrupts(asked.call_id)] == [
         ("i1", "launch1", "launch"),
         ("i2", "anchor2", "anchor"),
@@ -181,7 +196,7 @@ def test_a_custom_event_says_who_is_to_be_answered_and_how(value: Any, raw: Any,
 def test_langchains_middleware_wants_a_decision_for_each_of_its_actions() -> None:
     value = {"action_requests": [{"name": "launch", "args": {"x": 1}}, {"name": "anchor", "args": {}}]}
     asked = custom(json.dumps(value), rawEvent={"value": value, "id": "0a3f"})
-    assert asked[1:] == ("launch, anchor", '[{"x":1},{}]', "Allow launch, anchor?")
+    assert asked[1:4] == ("launch, anchor", '[{"x":1},{}]', "Allow launch, anchor?")
     assert only(asked).decisions == 2
     assert only(outcome({"id": "i1", "metadata": {"langgraph": {"raw": value}}})).decisions == 2
 
@@ -189,7 +204,7 @@ def test_langchains_middleware_wants_a_decision_for_each_of_its_actions() -> Non
 def test_a_call_without_a_result_may_wait_for_a_human() -> None:
     asked = read_open_calls(LAUNCH.open, "r1")
     assert asked is not None
-    assert asked[1:] == ("launch", '{"ship":"Pen Duick"}', "Allow launch?")
+    assert asked[1:4] == ("launch", '{"ship":"Pen Duick"}', "Allow launch?")
     assert only(asked)[:4] == ("r1::launch1", "launch1", "launch", TOOL_MESSAGE)
 
 
@@ -203,7 +218,7 @@ def test_adks_confirmation_is_about_the_call_in_its_arguments() -> None:
     calls.add("adk-1", json.dumps(waiting))
     asked = read_confirmation_calls(calls.open)
     assert asked is not None
-    assert asked[1:] == ("launch", '{"x":1}', "Allow launch?")
+    assert asked[1:4] == ("launch", '{"x":1}', "Allow launch?")
     assert only(asked)[:4] == ("adk-1", "", "launch", RESUME)
     assert read_confirmation_calls(LAUNCH.open) is None
 

@@ -108,6 +108,7 @@ def test_a_yes_and_a_no_in_the_schemas_own_words(schema: Any, yes: Any, no: Any)
 @pytest.mark.parametrize(
     ("schema", "takes"),
     [
+        (None, True),
         (APPROVAL, True),
         ({"type": "object"}, True),
         ({"type": "boolean"}, True),
