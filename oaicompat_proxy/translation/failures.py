@@ -52,12 +52,12 @@ RULES = (
         "The agent's model provider has no credit left for it",
     ),
     _rule(
-        r"rate.?limit|too many requests|\b429\b|throttl",
+        r"rate.?limit|too.?many.?requests|\b429\b|throttl|resource.?exhausted|quota.?exceeded",
         AgentRateLimited,
         "The agent's model provider limits its rate",
     ),
     _rule(
-        r"overloaded|at capacity|\b529\b|\b503\b|service unavailable",
+        r"overloaded|at capacity|\b529\b|\b503\b|service.?unavailable",
         AgentOverloaded,
         "The agent's model provider is overloaded",
     ),
@@ -71,7 +71,7 @@ RULES = (
         AgentUnauthorized,
         "The agent's model provider refused the agent's own credentials; yours are fine",
     ),
-    _rule(r"time[d-]?.?out|deadline exceeded", AgentTimeout, "The agent ran out of time"),
+    _rule(r"time[d-]?.?out|deadline.?exceeded", AgentTimeout, "The agent ran out of time"),
 )
 """The first match counts."""
 
