@@ -271,8 +271,19 @@ class ClientApi(Protocol):
         `endpoints`: the paths at which it is served.
         """
 
-    def encode_models(self, models: Iterable[Model], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-        """All models; the parameters as in `encode_model`."""
+    def encode_models(
+        self,
+        models: Iterable[Model],
+        query: Mapping[str, str],
+        *,
+        created: int,
+        owner: str,
+        endpoints: Sequence[str],
+    ) -> bytes:
+        """All models, or the page of them that `query` asks for; the other parameters as in `encode_model`.
+
+        Raises InvalidRequest for a page that cannot be.
+        """
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         """Headers of every answer, errors too. `milliseconds`: since the request's headers were read."""

@@ -129,7 +129,15 @@ class ToyApi(UnkeptAnswers):
     def encode_model(self, model: Model, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         return model.id.encode()
 
-    def encode_models(self, models: Iterable[Model], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+    def encode_models(
+        self,
+        models: Iterable[Model],
+        query: Mapping[str, str],
+        *,
+        created: int,
+        owner: str,
+        endpoints: Sequence[str],
+    ) -> bytes:
         return "\n".join(model.id for model in models).encode()
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:

@@ -142,6 +142,14 @@ async def test_tokens_are_counted_beyond_the_limit_of_requests(agent: Agent, pro
     assert int(limited.headers["retry-after"]) <= 60
 
 
+async def test_the_official_client_reads_the_models_page_by_page(client: AsyncAnthropic) -> None:
+    first = await client.models.list(limit=1)
+    assert ([model.id for model in first.data], first.has_more) == (["owl"], True)
+    assert [model.id async for model in first] == ["owl", "default"]
+    with pytest.raises(anthropic.BadRequestError, match="limit: Input should be an integer from 1 to 1000"):
+        await client.models.list(limit=0)
+
+
 async def test_models_have_the_form_of_the_client_that_asks(front: Proxy, client: AsyncAnthropic) -> None:
     page = await client.models.list()
     assert [model.id for model in page.data] == ["owl", "default"]

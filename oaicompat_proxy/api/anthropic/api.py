@@ -85,8 +85,16 @@ class MessagesApi(UnkeptAnswers):
     def encode_model(self, model: Model, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         return model_body(model, created=created)
 
-    def encode_models(self, models: Iterable[Model], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-        return models_body(models, created=created)
+    def encode_models(
+        self,
+        models: Iterable[Model],
+        query: Mapping[str, str],
+        *,
+        created: int,
+        owner: str,
+        endpoints: Sequence[str],
+    ) -> bytes:
+        return models_body(models, query, created=created)
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return headers.answer_headers(request_id)

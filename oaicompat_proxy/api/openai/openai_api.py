@@ -47,7 +47,15 @@ class OpenAiApi(UnkeptAnswers):
     def encode_model(self, model: Model, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         return model_body(model, created=created, owner=owner, endpoints=endpoints)
 
-    def encode_models(self, models: Iterable[Model], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+    def encode_models(
+        self,
+        models: Iterable[Model],
+        query: Mapping[str, str],
+        *,
+        created: int,
+        owner: str,
+        endpoints: Sequence[str],
+    ) -> bytes:
         return models_body(models, created=created, owner=owner, endpoints=endpoints)
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:

@@ -24,7 +24,8 @@ NON_CONVERSATION_ROLES = {"activity", "reasoning"}
 
 def read_error(data: Data) -> RunFailed:
     """The failure; its text has the message and the code, because many messages say little without it."""
-    message, code = text_of(data, "message"), text_of(data, "code")
+    message, code = text_of(data, "message"), data.get("code")
+    code = str(code) if type(code) is int else text_of(data, "code")
     return RunFailed(f"{message} ({code})" if code and code not in message else message)
 
 

@@ -19,7 +19,7 @@ MAX_QUOTED = 200
 async def list_models(request: web.Request) -> web.Response:
     catalog, caller = request.app[RUNTIME].catalog, request[CONTEXT].caller
     models = [Model(name, catalog.info_of(name, caller)) for name in await catalog.models(caller)]
-    body = api_of(request).encode_models(models, **_about(request))
+    body = api_of(request).encode_models(models, request.query, **_about(request))
     return web.Response(body=body, content_type="application/json")
 
 

@@ -148,7 +148,8 @@ def test_calls_on_which_a_run_ends_may_wait_for_a_human() -> None:
         ({"message": "Slow down", "code": "rate_limit"}, "Slow down (rate_limit)"),
         ({"message": "rate_limit: slow down", "code": "rate_limit"}, "rate_limit: slow down"),
         ({"code": "overloaded"}, " (overloaded)"),
-        ({"message": None, "code": 7}, ""),
+        ({"message": "Slow down", "code": 429}, "Slow down (429)"),
+        ({"message": None, "code": [7]}, ""),
     ],
 )
 def test_a_failure_is_its_message_and_its_code(fields: dict[str, Any], message: str) -> None:
