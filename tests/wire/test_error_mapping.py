@@ -266,6 +266,7 @@ def reply(status: int, body: bytes = b"{}", content_type: str = "application/jso
         (reply(400), "upstream_error", "400"),
         (reply(500, b"<h1>Traceback</h1>", "text/html"), "upstream_error", "500"),
         (reply(302), "upstream_error", "302"),
+        (reply(307), "upstream_error", "--upstream, also the slash at its end"),
         (reply(200, b"<h1>Welcome</h1>", "text/html"), "upstream_error", "text/html"),
         (reply(200, b'{"ok": true}'), "upstream_error", "application/json"),
         (Reply([b"nonsense\r\n\r\n"], framing="raw"), "upstream_error", ""),

@@ -51,6 +51,11 @@ def check_stream(exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
     """Raises UpstreamRefused and UpstreamError unless the response is an event stream."""
     if exchange.status in _ERRORS:
         raise UpstreamRefused(_ERRORS[exchange.status])
+    if 300 <= exchange.status < 400:  # a framework's way from a path without a slash at its end to the one with it
+        raise UpstreamError(
+            f"The agent gateway redirects to another address ({exchange.status}); the operator must check "
+            "--upstream, also the slash at its end."
+        )
     if not 200 <= exchange.status < 300:  # NestJS answers a POST with 201
         raise UpstreamError(f"The agent gateway answered with status {exchange.status}.")
     content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
