@@ -29,12 +29,16 @@ class ProxyError(Exception):
     retry_after: float | None = None
     """Seconds after which another attempt makes sense, or None."""
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         if code is not None:
             self.code = code
+        if retry_after is not None:
+            self.retry_after = retry_after
 
 
 class InternalError(ProxyError):
@@ -314,10 +318,6 @@ class RateLimited(ProxyError):
     code = "rate_limit_exceeded"
     should_retry = True
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
 
 class BudgetExhausted(ProxyError):
     """429: the key, or its user, has used up a budget; nothing was run."""
@@ -325,10 +325,6 @@ class BudgetExhausted(ProxyError):
     status = 429
     code = "insufficient_quota"
     should_retry = False
-
-    def __init__(self, message: str, *, retry_after: float) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class TooManyRuns(ProxyError):

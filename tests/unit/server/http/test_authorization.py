@@ -253,7 +253,7 @@ async def test_the_access_log_has_the_keys_name(
     with caplog.at_level(logging.INFO, logger=NAME):
         await front.post(chat_body(), headers=bearer(key), path="/v1/nope")
         line = await line_of(caplog)
-    assert f" 127.0.0.1 {name} POST /v1/nope " in line
+    assert f" 127.0.0.1 {name} POST /v1/* " in line
     assert key not in line or not key
 
 
