@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from ..core.answer import Envelope, Part
 from ..core.errors import ProxyError
+from ..core.immutable import readonly
 from ..core.json_text import JsonText
 from ..core.model_info import Model
 from ..core.recorded_fields import RecordedFields
@@ -34,7 +35,8 @@ LimitedUnit = Literal["requests", "tokens"]
 """The unit of a limit."""
 
 
-class ParsedBody(NamedTuple):
+@readonly
+class ParsedBody:
     """The JSON object of a request's body. `exact`: JSON texts of members with numbers that Python cannot represent.
     `size`: bytes of the body.
     """

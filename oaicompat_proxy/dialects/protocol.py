@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from ..core.events import Event
+from ..core.immutable import readonly
 from ..core.model_info import UNKNOWN, ModelInfo
 from ..core.recorded_fields import RecordedFields
 from ..core.turn import Turn
 
 
-class HttpCall(NamedTuple):
+@readonly
+class HttpCall:
     """A POST request to the gateway or agent: `path` below the base address, or a whole URL; `body` is JSON."""
 
     path: str

@@ -70,7 +70,6 @@ class Translator:
     def __init__(
         self,
         options: AnswerOptions,
-        *,
         sign: Callable[[str], str] = str,
         shorten: Callable[[str], str] = str,
         secret: str = "",

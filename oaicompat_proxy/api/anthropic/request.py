@@ -34,7 +34,7 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     """Raises InvalidRequest for any error in the body, and nothing else."""
-    members, exact, size = body
+    members, exact, size = body.members, body.exact, body.size
     check_counts(members, limits)
     check(MESSAGE_REQUEST, members)
     tool_names = parse_tool_names(members)

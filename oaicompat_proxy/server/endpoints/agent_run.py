@@ -93,19 +93,22 @@ async def _begin(
         asked, known_answer = _find_side_request(asked, caller, settings, report)
         model = asked.model or DEFAULT_MODEL
         settings = runtime.per_model.for_model(model)
-    agent = await runtime.catalog.find(asked.model, caller)
+    if runtime.catalog.has_patterns:
+        await runtime.catalog.refresh_for(asked.model, caller)
+    agent = runtime.catalog.resolve(asked.model, caller)
     plan = new_plan(request, context, api, runtime, settings, asked)
     if wants_json(settings):
         await plan.hold_to_format(asked)
-    asked = await plan.store_request(asked)
+    if api.keeps_answers:
+        asked = await plan.store_request(asked)
     if known_answer:
         return _answer(plan, known_answer)
     if not asked.conversational:
         return _run(plan, asked, SessionRequest(agent, caller, model, messages=(), size=size))
     of_client = api.find_session(request.headers, asked)
     name = session_name(request.headers, asked.parameters, config.session_from, of_client)
-    keeps_threads = settings.history == "last"
-    wanted = SessionRequest(agent, caller, model, asked.messages, name, keeps_threads=keeps_threads, size=size)
+    wanted = SessionRequest(agent, caller, model, asked.messages, name)
+    wanted.keeps_threads, wanted.size = settings.history == "last", size
     set_points(wanted, asked, runtime, settings, plan.envelope.id)
     if (result := find_result(asked.messages, asked.tool_names)) is not None:
         return await _go_on(plan, asked, wanted, result)

@@ -107,13 +107,7 @@ class AnswerPlan:
 
     def new_translator(self, ids: AnswerIds) -> Translator:
         config = self.settings
-        return Translator(
-            self.options,
-            sign=ids.ask,
-            shorten=ids.shorten,
-            secret=config.upstream_token,
-            max_buffered=config.max_answer,
-        )
+        return Translator(self.options, ids.ask, ids.shorten, config.upstream_token, config.max_answer)
 
     def new_ids(self, where: SessionOfRun, *, answerable: bool = True) -> AnswerIds:
         scope, ttl = self.context.caller.scope, self.settings.confirmation_ttl
@@ -134,17 +128,25 @@ def new_plan(
         asked = with_new_token(asked, runtime, settings, context.caller.scope, model, envelope.id)
     form: Form = api.form_of(asked, settings)
     asks = settings.confirmations == "ask"
+    stream = asked.stream or (context.kept is not None and context.kept.background)
+    tool_names = tuple(sorted(asked.tool_names)) if asked.tool_names else ()
+    server_tools = choose_server_tools(api, settings.server_tools)
+    confirmations = "deny" if asks and not asked.conversational else settings.confirmations
+    resumed = strip_fences = False
+    # by position, as in `chat/request.py`
     options = AnswerOptions(
-        api=api.name,
-        form=form,
-        model=model,
-        stream=asked.stream or (context.kept is not None and context.kept.background),
-        tool_names=tuple(sorted(asked.tool_names)),
-        tick_separator=settings.tick_separator,
-        server_tools=choose_server_tools(api, settings.server_tools),
-        tool_output_max=settings.tool_output_max,
-        confirmations="deny" if asks and not asked.conversational else settings.confirmations,
-        dialect=settings.dialect,
+        api.name,
+        form,
+        model,
+        stream,
+        tool_names,
+        settings.tick_separator,
+        server_tools,
+        settings.tool_output_max,
+        confirmations,
+        resumed,
+        strip_fences,
+        settings.dialect,
     )
     return AnswerPlan(request, context, api, runtime, settings, options, envelope, asked.change)
 

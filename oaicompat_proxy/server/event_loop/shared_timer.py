@@ -11,7 +11,6 @@ from contextvars import Context
 from heapq import heappop, heappush
 from math import ceil, frexp, ldexp
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 MOST_IN_A_TURN = 64
 """Objects that are called in one turn of the event loop: a keep-alive takes 10 to 20 µs."""
@@ -30,10 +29,10 @@ Due = set[Timed]
 class SharedTimer:
     """Calls objects after a delay."""
 
-    __slots__ = ("_due", "_loop", "_moments", "_timer")
+    __slots__ = ("_due", "_moments", "_timer", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         # state
         self._due: dict[float, Due] = {}
         """By the time of the loop. An empty set and its timer stay: the next request often needs them again."""
@@ -44,7 +43,7 @@ class SharedTimer:
     def call_later(self, delay: float, target: Timed) -> Due:
         """Calls `target.on_time()` after `delay` seconds, unless it is discarded from the set that this returns."""
         grain = ldexp(1.0, frexp(delay)[1] - 7)  # the power of two between a 128th and a 64th of the delay
-        moment = ceil((self._loop.time() + delay) / grain) * grain
+        moment = ceil((self.loop.time() + delay) / grain) * grain
         due = self._due.get(moment)
         if due is None:
             due = self._due[moment] = set()
@@ -62,12 +61,12 @@ class SharedTimer:
         if self._timer is not None:
             self._timer.cancel()
         # without the context of the request whose call sets it
-        self._timer = self._loop.call_at(self._moments[0], self._call_due, context=Context())
+        self._timer = self.loop.call_at(self._moments[0], self._call_due, context=Context())
 
     def _call_due(self) -> None:
         """Calls all objects that are due, or those of one turn."""
         self._timer = None
-        now, moments, left = self._loop.time(), self._moments, MOST_IN_A_TURN
+        now, moments, left = self.loop.time(), self._moments, MOST_IN_A_TURN
         while moments and moments[0] <= now:
             due = self._due[moments[0]]
             while due and left:
@@ -83,15 +82,15 @@ class SharedTimer:
         try:
             target.on_time()
         except Exception as error:
-            self._loop.call_exception_handler({"message": f"{target!r} failed on time", "exception": error})
+            self.loop.call_exception_handler({"message": f"{target!r} failed on time", "exception": error})
 
 
-_timers: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedTimer] = WeakKeyDictionary()
+_latest: SharedTimer | None = None
 
 
 def shared_timer(loop: asyncio.AbstractEventLoop) -> SharedTimer:
-    """The timer of this event loop."""
-    timer = _timers.get(loop)
-    if timer is None:
-        timer = _timers[loop] = SharedTimer(loop)
-    return timer
+    """The timer of this event loop. Only the latest is kept, because a process has one loop at a time."""
+    global _latest
+    if _latest is None or _latest.loop is not loop:
+        _latest = SharedTimer(loop)
+    return _latest

@@ -46,7 +46,7 @@ class CallIds:
         """`scope`: of the caller. `ttl`: seconds for which a confirmation may be answered. `answerable`: whether the
         gateway accepts the client's reply.
         """
-        return AnswerIds(self._keys, self._store, scope, model, session, ttl=ttl if answerable else 0)
+        return AnswerIds(self._keys, self._store, scope, model, session, ttl if answerable else 0)
 
     async def restore(self, messages: Sequence[Message], scope: str) -> tuple[Message, ...]:
         """The conversation with the agent's own call ids, where these are stored for this caller."""
@@ -83,7 +83,7 @@ class AnswerIds:
     """The ids in one answer."""
 
     def __init__(
-        self, keys: SigningKeys, store: IdStore, scope: str, model: str, session: SessionOfRun, *, ttl: float
+        self, keys: SigningKeys, store: IdStore, scope: str, model: str, session: SessionOfRun, ttl: float
     ) -> None:
         self._keys = keys
         self._store = store

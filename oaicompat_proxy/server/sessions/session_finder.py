@@ -146,7 +146,9 @@ class SessionFinder:
     def _new(self, request: SessionRequest, upstream: Upstream) -> Lease:
         history = "full" if upstream.dialect.gateway is None else "fold"
         key = upstream.dialect.session_key(request.app, new_session_name())
-        return Lease(request.app, key, upstream, history=history, named=bool(request.name or request.continues))
+        lease = Lease(request.app, key, upstream, history)
+        lease.named = bool(request.name or request.continues)
+        return lease
 
     def _primary(self, request: SessionRequest, upstream: Upstream, key: str) -> Lease:
         persistent = upstream.dialect.gateway is not None  # otherwise a run ends with its connection

@@ -102,13 +102,16 @@ class Catalog:
             infos=config.model_info,
         )
 
-    async def find(self, model: str, caller: Caller) -> str:
-        """Like `resolve`. If a pattern matches, refreshes the list first: an app of exactly that name has priority."""
-        if self._patterns and model not in self._mapping and self._pattern_of(model) is not None:
+    @property
+    def has_patterns(self) -> bool:
+        return bool(self._patterns)
+
+    async def refresh_for(self, model: str, caller: Caller) -> None:
+        """Refreshes the list if a pattern matches the model, because an app of exactly that name has priority."""
+        if model not in self._mapping and self._pattern_of(model) is not None:
             with contextlib.suppress(ProxyError, TimeoutError):
                 async with asyncio.timeout(LIST_WAIT):
                     await self._list(caller)
-        return self.resolve(model, caller)
 
     def resolve(self, model: str, caller: Caller) -> str:
         """The app of `model`; "" is the gateway's default app. Raises ModelNotFound.

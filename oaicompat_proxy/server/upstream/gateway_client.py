@@ -121,7 +121,7 @@ class Upstream:
 
     def call_on_idle(self, call: HttpCall) -> Exchange | None:
         """Sends a call on an idle connection, without time limits; None, and nothing is sent, if there is none."""
-        return self._client.post_on_idle(call.path, call.body, headers=self._headers)
+        return self._client.post_on_idle(call.path, call.body, headers=self._headers, limits=NO_LIMITS)
 
     async def listen(self, path: str, limits: Limits = NO_LIMITS) -> Exchange:
         """Opens an event stream that is not a run; it may be silent for any time.
@@ -146,16 +146,10 @@ class Upstream:
         client, call = self._address(call)
         reader = self.new_reader(run_id=run_id)
         gateway = self.dialect.gateway
-        run = Run(
-            client,
-            call,
-            reader,
-            self._limits,
-            self._headers,
-            self._watch,
-            for_client=self._for_client,
-            means_unknown_app=gateway.is_unknown_app if gateway is not None else None,
-        )
+        run = Run(client, call, reader, self._limits, self._headers, self._watch)
+        if gateway is not None:
+            run.means_unknown_app = gateway.is_unknown_app
+        run.for_client = self._for_client
         run.on_rejected = self.features.send_form.forget
         return run
 
@@ -182,7 +176,7 @@ class Upstream:
             return self._client, call
         if call.path not in self._others:
             self._others[call.path] = self._new_client(call.path)
-        return self._others[call.path], call._replace(path="")
+        return self._others[call.path], HttpCall("", call.body)
 
     def _new_client(self, base: str) -> HttpClient:
         return HttpClient(

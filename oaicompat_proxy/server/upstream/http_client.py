@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from .connect import Endpoint, connect_with_retries
 from .http_connection import HttpConnection
-from .http_exchange import NO_LIMITS, Exchange, Limits
+from .http_exchange import Exchange, Limits
 
 KEEP_ALIVE = 4.0
 """Seconds for which an idle connection is kept. A Node gateway closes it after 5, and a run that crosses this close on
@@ -78,10 +78,10 @@ class HttpClient:
                 raise
         return exchange
 
-    def post_on_idle(self, path: str, body: bytes, *, headers: Mapping[str, str] = NO_HEADERS) -> Exchange | None:
-        """Sends a POST on a kept connection, without time limits; None, and nothing is sent, if none is idle."""
+    def post_on_idle(self, path: str, body: bytes, *, headers: Mapping[str, str], limits: Limits) -> Exchange | None:
+        """Sends a POST on a kept connection, without waiting; None, and nothing is sent, if none is idle."""
         connection = self._take_idle()
-        return connection.start(self._build("POST", path, body, headers), NO_LIMITS) if connection else None
+        return connection.start(self._build("POST", path, body, headers), limits) if connection else None
 
     def close(self) -> None:
         self._closed = True

@@ -166,10 +166,7 @@ class Exchange:
         self._counted = self._count_at = self.received
         try:
             while self._take is not None and not self.complete:
-                if self.failure is not None:
-                    raise self.failure
-                self._waiter = self._loop.create_future()
-                await self._waiter  # as `_wait` does, without a frame of its own for as long as the run takes
+                await self._wait()
             return self._take is None
         finally:
             if log is not None:
@@ -281,14 +278,12 @@ class Exchange:
             return UpstreamTimeout("The agent was silent for too long.")
         return None
 
-    async def _wait(self) -> None:
+    def _wait(self) -> asyncio.Future[None]:
+        """The future of the next `_wake`. Not a coroutine, whose frame would stay for as long as the run takes."""
         if self.failure is not None:
             raise self.failure
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self, error: Exception | None = None) -> None:
         waiter = self._waiter

@@ -39,6 +39,10 @@ class Run:
     """Set with `on_gateway_bytes`: records pushed reads in its place."""
     on_rejected: Callable[[], None] | None = None
     """Called when the answer to the call is no event stream."""
+    for_client = False
+    """The headers hold the client's credentials, so their rejection is the client's error."""
+    means_unknown_app: Callable[[bytes], bool] | None = None
+    """Whether an error body says that the app is unknown."""
 
     def __init__(
         self,
@@ -48,19 +52,11 @@ class Run:
         limits: Limits,
         headers: Mapping[str, str] = NO_HEADERS,
         watch: Watch | None = None,
-        *,
-        for_client: bool = False,
-        means_unknown_app: Callable[[bytes], bool] | None = None,
     ) -> None:
-        """`for_client`: the headers hold the client's credentials, so their rejection is the client's error.
-        `means_unknown_app`: whether an error body says that the app is unknown.
-        """
         self._client = client
         self._limits = limits
         self._headers = headers
-        self._for_client = for_client
         self._watch = watch
-        self._means_unknown_app = means_unknown_app
         # state
         self._reader = reader
         self.on_gateway_bytes: OnGatewayBytes | None = None
@@ -122,8 +118,10 @@ class Run:
             return
         if self._exchange is None:
             assert self._call is not None
-            path, body = self._call
-            self._exchange = await self._client.request(
+            path, body = self._call.path, self._call.body
+            self._exchange = self._client.post_on_idle(
+                path, body, headers=self._headers, limits=self._limits
+            ) or await self._client.request(
                 "POST", path, body, headers=self._headers, limits=self._limits, retry=True, wait=False
             )
             self._state = "sent"
@@ -135,9 +133,9 @@ class Run:
         headers = exchange.take_headers()
         self.upstream_request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         try:
-            if exchange.status in UNKNOWN_APP and self._means_unknown_app is not None:
-                await check_app(exchange, self._means_unknown_app)
-            if self._for_client:
+            if exchange.status in UNKNOWN_APP and self.means_unknown_app is not None:
+                await check_app(exchange, self.means_unknown_app)
+            if self.for_client:
                 check_credentials(exchange.status)
             check_stream(exchange, headers)
         except ProxyError:

@@ -39,7 +39,7 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     """Raises InvalidRequest for any error in the body, and nothing else."""
-    chat, exact, size = body
+    chat, exact, size = body.members, body.exact, body.size
     _check_counts(chat, limits)
     check(CHAT, chat)
     refuse_unsupported(chat, IN_CHAT)
@@ -50,7 +50,8 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     check_text(size - media.encoded, limits.text, "messages")
     check_pairing(messages)
     parameters = _other_parameters(chat)
-    exact = {name: text for name, text in exact.items() if name in parameters}
+    if exact:
+        exact = {name: text for name, text in exact.items() if name in parameters}
     model, tools = chat.get("model") or "", parse_tools(chat, exact, tool_names)
     form = {
         "include_usage": include_usage,

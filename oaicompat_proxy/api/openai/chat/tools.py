@@ -30,7 +30,8 @@ def parse_tools(body: Mapping[str, Any], exact: Mapping[str, JsonText], tool_nam
 
 def custom_names(body: Mapping[str, Any]) -> list[str]:
     """The tools whose input is free text."""
-    return sorted({tool["custom"]["name"] for tool in body.get("tools") or () if tool["type"] == "custom"})
+    tools = body.get("tools")
+    return sorted({tool["custom"]["name"] for tool in tools if tool["type"] == "custom"}) if tools else []
 
 
 def _declarations(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -54,7 +54,7 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     """Raises InvalidRequest for any error in the body; NotFound for a reference to an unknown item."""
-    members, exact, size = body
+    members, exact, size = body.members, body.exact, body.size
     _check_counts(members, limits)
     check(RESPONSE, members)
     refuse_unsupported(members, IN_RESPONSES)

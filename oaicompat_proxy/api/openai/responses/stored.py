@@ -93,7 +93,7 @@ def expand(body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
 
     Raises InvalidRequest for an answer that is not stored, and NotFound for an unknown item or conversation.
     """
-    members, exact, size = body
+    members, exact, size = body.members, body.exact, body.size
     items = members.get("input")
     if isinstance(items, list) and any(True for _ in _references(items)):
         items, more = replace_references(items, stored)
