@@ -88,7 +88,7 @@ class FrameReader:
     _event = b""
     _last_event_id = b""
 
-    def __init__(self, *, max_frame: int, frame_filter: FrameFilter = lambda _: Kept(None)) -> None:
+    def __init__(self, max_frame: int, frame_filter: FrameFilter = lambda _: Kept(None)) -> None:
         """`max_frame`: bytes of a kept frame and of a line, at most; more makes `feed` raise UpstreamFrameTooLong."""
         self._max_frame = max_frame
         self._filter = frame_filter

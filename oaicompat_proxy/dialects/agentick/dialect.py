@@ -40,7 +40,7 @@ class Agentick:
     def new_reader(
         self, *, max_frame: int, include_tool_activity: bool, resumed: bool = False, run_id: str = ""
     ) -> Reader:
-        return EventReader(max_frame=max_frame, include_tool_activity=include_tool_activity, resumed=resumed)
+        return EventReader(max_frame, include_tool_activity, resumed)
 
     def find_run_id(self, stream: bytes) -> str:
         """Always empty: a request does not choose the id of its run."""

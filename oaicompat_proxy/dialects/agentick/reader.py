@@ -41,7 +41,7 @@ class EventReader(UnbufferedReader):
 
     __slots__ = ("_data_key", "_frames", "_max_alone", "_max_frame", "_partial", "_run", "_template")
 
-    def __init__(self, *, max_frame: int, include_tool_activity: bool = False, resumed: bool = False) -> None:
+    def __init__(self, max_frame: int, include_tool_activity: bool = False, resumed: bool = False) -> None:
         """`max_frame`: bytes of a frame that has to be decoded, at most.
 
         `include_tool_activity`: with the agent's own tools and child executions. `resumed`: the stream is `/events`,
@@ -49,8 +49,8 @@ class EventReader(UnbufferedReader):
         """
         self._max_frame = max_frame
         self._max_alone = min(MAX_ALONE, max_frame)
-        self._run = RunState(include_tool_activity=include_tool_activity, resumed=resumed)
-        self._frames = FrameReader(max_frame=max_frame, frame_filter=self._run.filter_frame)
+        self._run = RunState(include_tool_activity, resumed)
+        self._frames = FrameReader(max_frame, self._run.filter_frame)
         # state
         self._data_key = b""
         """The bytes between the name of an event and its data, in the last frame that was decoded whole."""

@@ -50,7 +50,7 @@ class RunState:
         "has_message",
     )
 
-    def __init__(self, *, include_tool_activity: bool, resumed: bool) -> None:
+    def __init__(self, include_tool_activity: bool, resumed: bool) -> None:
         """Parameters as of `EventReader`."""
         self._filter = FILTER_WITH_TOOL_ACTIVITY if include_tool_activity else FILTER
         self._parsers = _PARSERS_WITH_TOOL_ACTIVITY if include_tool_activity else _PARSERS

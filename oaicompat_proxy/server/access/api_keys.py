@@ -102,7 +102,12 @@ def presented_key(headers: Mapping[str, str]) -> str:
 
     Empty if the request has none.
     """
-    return bearer_of(headers) or headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip()
+    return bearer_of(headers) or other_key_of(headers)
+
+
+def other_key_of(headers: Mapping[str, str]) -> str:
+    """The key in a header of its own; empty if there is none."""
+    return headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip()
 
 
 def bearer_of(headers: Mapping[str, str]) -> str:

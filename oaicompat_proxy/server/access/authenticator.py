@@ -17,7 +17,7 @@ from ...config.settings import Config, ConfigError
 from ...core.addresses import client_address, is_within, parse_networks
 from ...core.caller import Caller, named_scope, scope_of
 from ...core.errors import InvalidKey, MissingKey
-from .api_keys import ApiKeys, KeyEntry, KeysError, number_keys, parse_keys, presented_key
+from .api_keys import ApiKeys, KeyEntry, KeysError, number_keys, other_key_of, parse_keys, presented_key
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,8 @@ class Authenticator:
 
     def address(self, request: web.BaseRequest) -> str:
         """The client's address: that of the last hop that is not a trusted proxy."""
+        if not self._proxies:
+            return peer_of(request)
         hops = request.headers.getall("x-forwarded-for", None)
         forwarded = ",".join(hops) if hops else ""
         find = self._client_address if len(forwarded) <= MAX_CACHED_CHAIN else self._client_address.__wrapped__
@@ -110,7 +112,7 @@ class Authenticator:
 
     def _anonymous(self, headers: Mapping[str, str]) -> Caller:
         """The caller where no keys are required: each `Authorization` header has its own sessions."""
-        return self._anonymous_of(scope_of(headers.get("authorization") or presented_key(headers)))
+        return self._anonymous_of(scope_of(headers.get("authorization") or other_key_of(headers)))
 
     def _owner(self, key: str) -> Caller:
         if not key:

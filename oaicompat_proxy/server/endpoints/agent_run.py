@@ -99,8 +99,7 @@ async def _begin(
     plan = new_plan(request, context, api, runtime, settings, asked)
     if wants_json(settings):
         await plan.hold_to_format(asked)
-    if api.keeps_answers:
-        asked = await plan.store_request(asked)
+    asked = await plan.store_request(asked) if api.keeps_answers else asked
     if known_answer:
         return _answer(plan, known_answer)
     if not asked.conversational:
@@ -234,7 +233,8 @@ class _Completion:
 
     async def complete(self) -> None:
         self._lease.mark_delivered()
-        await self._ids.share()
+        if self._ids.stored:
+            await self._ids.share()
         await self._plan.store(self._answer)
         if self._fingerprint is not None:
             await self._plan.runtime.sessions.store(self._lease, self._fingerprint)

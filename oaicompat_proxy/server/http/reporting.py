@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from ...api.protocol import ClientApi
 from ...core.errors import ProxyError
-from ..context import CONTEXT, Handler
+from ..context import CONTEXT, Handler, RequestContext
 from ..observability.run_report import Observer, RunReport, RunSummary
 from ..observability.telemetry import TELEMETRY, Telemetry
 from .client_api import find_api
@@ -28,7 +29,7 @@ def reported(api: ClientApi, handler: Handler) -> Handler:
 
     async def report_run(request: web.Request) -> web.StreamResponse:
         telemetry, context = request.app[TELEMETRY], request[CONTEXT]
-        report = context.report = _begin(telemetry, request, api, context.caller.name)
+        report = context.report = _begin(telemetry, request.headers, context, api, context.caller.name)
         if context.caller.user and context.server.users is not None:
             report.user = context.server.users.label(context.caller.user)
         status = 0
@@ -53,8 +54,8 @@ def report_rejected(request: web.Request, error: ProxyError) -> None:
     """Counts a request that is rejected before its run."""
     api = find_api(request)
     if api is not None:
-        telemetry = request.app[TELEMETRY]
-        report = request[CONTEXT].report = _begin(telemetry, request, api)
+        telemetry, context = request.app[TELEMETRY], request[CONTEXT]
+        report = context.report = _begin(telemetry, request.headers, context, api)
         report.fail(error, _status_in(api, error))
         report.end(sent=0)
         notify(telemetry.observers, report)
@@ -65,8 +66,9 @@ def _status_in(api: ClientApi, error: Exception) -> int:
     return api.encode_error(error).status if isinstance(error, ProxyError) else 0
 
 
-def _begin(telemetry: Telemetry, request: web.Request, api: ClientApi, key_name: str = "") -> RunReport:
-    headers, context = request.headers, request[CONTEXT]
+def _begin(
+    telemetry: Telemetry, headers: Mapping[str, str], context: RequestContext, api: ClientApi, key_name: str = ""
+) -> RunReport:
     report = RunReport(api.operation, telemetry.runs)
     report.api = api.name
     report.request_id = context.request_id

@@ -92,7 +92,8 @@ class AnswerIds:
         self._session = session
         self._ttl = ttl
         # state
-        self._stored: list[StoredId] = []
+        self.stored: list[StoredId] = []
+        """Those that only this process knows until `share`."""
 
     def shorten(self, call_id: str) -> str:
         """The id of an agent's call for the client."""
@@ -118,11 +119,10 @@ class AnswerIds:
 
     async def share(self) -> None:
         """Stores the ids for all workers. Called before the client can send its next request."""
-        if self._stored:
-            await self._store.share(self._stored)
+        await self._store.share(self.stored)
 
     def _add(self, stored: StoredId) -> bool:
-        self._stored.append(stored)
+        self.stored.append(stored)
         return self._store.add(stored)
 
 

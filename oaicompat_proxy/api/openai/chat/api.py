@@ -37,9 +37,9 @@ class ChatApi(OpenAiApi):
     def new_encoder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> ChunkEncoder:
         return ChunkEncoder(
             envelope,
-            include_usage=form.get("include_usage", False),
-            reasoning_field=form.get("reasoning_field", "reasoning_content"),
-            legacy_functions=form.get("legacy_functions", False),
+            form.get("include_usage", False),
+            form.get("reasoning_field", "reasoning_content"),
+            form.get("legacy_functions", False),
         )
 
     def new_builder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> Collector:

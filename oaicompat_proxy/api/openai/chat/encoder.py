@@ -78,7 +78,7 @@ class ChunkEncoder:
     )
 
     def __init__(
-        self, envelope: Envelope, *, include_usage: bool, reasoning_field: str, legacy_functions: bool = False
+        self, envelope: Envelope, include_usage: bool, reasoning_field: str, legacy_functions: bool = False
     ) -> None:
         """`legacy_functions`: the client declared `functions`, so a call goes out as `function_call`."""
         self.chunks = 0
