@@ -382,6 +382,27 @@ class UpstreamRefused(UpstreamError):
     code = "upstream_refused"
 
 
+class UpstreamRateLimited(UpstreamError):
+    """429: the gateway, or what stands before it, limits this proxy's calls (429); nothing was run."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    should_retry = True
+
+
+class UpstreamOverloaded(UpstreamError):
+    """503: the gateway, or what stands before it, has no capacity (503) and does not say when; a run may have begun."""
+
+    status = 503
+    code = "server_is_overloaded"
+
+
+class UpstreamBusy(UpstreamOverloaded):
+    """503: the gateway has no capacity (503) and says when to try again; nothing was run."""
+
+    should_retry = True
+
+
 class UpstreamFrameTooLong(UpstreamError):
     """502: one event of the agent is larger than `--max-frame`."""
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import openai
 import pytest
 
+from oaicompat_proxy.server.upstream.response_check import MAX_RETRY_AFTER
+from tests.support.api_clients import CLIENTS, MESSAGES_CLIENT, ApiClient
 from tests.support.conformance import check_error_body, check_stream
 from tests.support.proxy import Proxy, Received, StartProxy
-from tests.support.scripted_gateway import OPENING, Agent, Reply, Step, answer, enveloped, failure, frame, text
+from tests.support.scripted_gateway import OPENING, Agent, Reply, Step, answer, enveloped, failure, frame, run, text
 
 QUESTION: list[Any] = [{"role": "user", "content": "Hi"}]
 
@@ -286,6 +288,65 @@ async def test_a_gateway_that_is_none_is_the_operators_affair(
     assert received.headers["x-should-retry"] == "false"
     assert says in error["message"]
     assert "<h1>" not in error["message"]
+
+
+def busy(status: int, *retry_after: str) -> Reply:
+    return replace(reply(status), headers=tuple(("Retry-After", each) for each in retry_after))
+
+
+BUSY = [
+    (busy(429, "7"), "rate_limit_exceeded", "true", "7"),
+    (busy(429), "rate_limit_exceeded", "true", None),
+    (busy(429, "soon"), "rate_limit_exceeded", "true", None),
+    (busy(429, "Fri, 01 Jan 2100 00:00:00 GMT"), "rate_limit_exceeded", "true", f"{MAX_RETRY_AFTER:.0f}"),
+    (busy(429, "Fri, 01 Jan 1999 00:00:00 GMT"), "rate_limit_exceeded", "true", "0"),
+    (busy(503, "120"), "server_is_overloaded", "true", "120"),
+    (busy(503, "999999"), "server_is_overloaded", "true", f"{MAX_RETRY_AFTER:.0f}"),
+    (busy(503), "server_is_overloaded", "false", None),
+]
+"""A 503 without a time may be a balancer's, for a gateway that broke off: the run may have begun."""
+
+OPENAI_TYPES = {"rate_limit_exceeded": "requests", "server_is_overloaded": "server_error"}
+ANTHROPIC_ERRORS = {"rate_limit_exceeded": (429, "rate_limit_error"), "server_is_overloaded": (529, "overloaded_error")}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("client", CLIENTS, ids=str)
+@pytest.mark.parametrize(("given", "code", "retry", "after"), BUSY)
+async def test_a_busy_gateway_is_no_broken_gateway(
+    proxy: StartProxy,
+    agent: Agent,
+    client: ApiClient,
+    given: Reply,
+    code: str,
+    retry: str,
+    after: str | None,
+    stream: bool,
+) -> None:
+    """Clients wait as long as it says."""
+    agent.replies("/send", given)
+    agent.replies("/close", answer({"ok": True}))
+    front = await proxy()
+    received = await front.post(client.request("Hi", {}, stream=stream), path=client.path)
+    error = client.read_error(received.body)
+    if client is MESSAGES_CLIENT:
+        assert (received.status, error["type"]) == ANTHROPIC_ERRORS[code]
+    else:
+        assert (received.status, error["type"], error["code"]) == (given.status, OPENAI_TYPES[code], code)
+    assert str(given.status) in error["message"]
+    assert received.headers["x-should-retry"] == retry
+    assert received.headers.get("retry-after") == after
+    assert len(agent.runs) == 1
+
+
+async def test_the_official_client_asks_a_busy_gateway_again(proxy: StartProxy, agent: Agent) -> None:
+    replies = iter([busy(429, "0"), busy(503, "0"), Reply(run("Hello"))])
+    agent.replies("/send", lambda exchange: next(replies))
+    agent.replies("/close", answer({"ok": True}))
+    async with sdk(await proxy(), max_retries=2) as client:
+        answered = await client.chat.completions.create(model="owl", messages=QUESTION)
+    assert answered.choices[0].message.content == "Hello"
+    assert len(agent.runs) == 3
 
 
 # What is not passed on

@@ -33,6 +33,8 @@ from ...core.errors import (
     StoreUnavailable,
     TooManyConnections,
     TooManyRuns,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
     UpstreamTimeout,
 )
 
@@ -42,11 +44,17 @@ OVERLOADED = 529
 TYPES: tuple[tuple[str, tuple[type[ProxyError], ...]], ...] = (
     (
         "overloaded_error",
-        (AgentOverloaded, IdempotencyFull, Overloaded, ServerStopping, StoreUnavailable, TooManyConnections),
+        (
+            *(AgentOverloaded, IdempotencyFull, Overloaded, ServerStopping, StoreUnavailable, TooManyConnections),
+            UpstreamOverloaded,
+        ),
     ),
     (
         "rate_limit_error",
-        (AgentQuotaExceeded, AgentRateLimited, BudgetExhausted, DiagnosticsBusy, RateLimited, TooManyRuns),
+        (
+            *(AgentQuotaExceeded, AgentRateLimited, BudgetExhausted, DiagnosticsBusy, RateLimited, TooManyRuns),
+            UpstreamRateLimited,
+        ),
     ),
     ("timeout_error", (UpstreamTimeout,)),
     ("authentication_error", (MissingKey,)),

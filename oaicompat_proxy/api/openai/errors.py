@@ -15,12 +15,14 @@ from ...core.errors import (
     ProxyError,
     RateLimited,
     TooManyRuns,
+    UpstreamRateLimited,
 )
 
 TYPES: tuple[tuple[type[ProxyError], str], ...] = (
     (RateLimited, "requests"),
     (TooManyRuns, "requests"),
     (AgentRateLimited, "requests"),
+    (UpstreamRateLimited, "requests"),
     (AgentQuotaExceeded, "insufficient_quota"),
     (BudgetExhausted, "insufficient_quota"),
     (InvalidRequest, "invalid_request_error"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from ...core.errors import UpstreamConnectTimeout, UpstreamError, UpstreamInterrupted, UpstreamUnreachable
+from ...core.errors import UpstreamError, UpstreamInterrupted
 from ...core.events import (
     ConfirmationRequired,
     Event,
@@ -129,7 +129,9 @@ class RestartingRun(PullSource):
         self._on_restart(self._run)
         try:
             await self._run.open()
-        except (UpstreamUnreachable, UpstreamConnectTimeout) as error:  # these errors would mean that no run has begun
+        except UpstreamError as error:
+            if not error.should_retry:
+                raise  # else the error would say that no run has begun
             raise UpstreamInterrupted(
                 "The agent could not be reached again after its question; the answer is incomplete."
             ) from error

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
+import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 
-from ...core.errors import Forbidden, InvalidKey, ModelNotFound, UpstreamError, UpstreamRefused
+from ...core.errors import (
+    Forbidden,
+    InvalidKey,
+    ModelNotFound,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+    UpstreamRefused,
+)
 from .http_exchange import Exchange
 
 _ERRORS = {
@@ -48,7 +60,7 @@ async def check_app(exchange: Exchange, means_unknown_app: Callable[[bytes], boo
 
 
 def check_stream(exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
-    """Raises UpstreamRefused and UpstreamError unless the response is an event stream."""
+    """Raises UpstreamError or a subclass unless the response is an event stream."""
     if exchange.status in _ERRORS:
         raise UpstreamRefused(_ERRORS[exchange.status])
     if 300 <= exchange.status < 400:  # a framework's way from a path without a slash at its end to the one with it
@@ -56,6 +68,8 @@ def check_stream(exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
             f"The agent gateway redirects to another address ({exchange.status}); the operator must check "
             "--upstream, also the slash at its end."
         )
+    if exchange.status in (429, 503):
+        raise _busy(exchange.status, _retry_after(headers.get(b"retry-after", b"")))
     if not 200 <= exchange.status < 300:  # NestJS answers a POST with 201
         raise UpstreamError(f"The agent gateway answered with status {exchange.status}.")
     content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
@@ -64,6 +78,37 @@ def check_stream(exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
             f"The agent gateway answered with {_describe(content_type)} instead of an event "
             "stream; the operator must check --upstream."
         )
+
+
+def _busy(status: int, retry_after: float | None) -> UpstreamError:
+    """429 is a refusal. 503 is one if its sender knows when to try again; a balancer also sends it for a backend that
+    broke off, which may have begun the run."""
+    if status == 429:
+        return UpstreamRateLimited(
+            "The agent gateway limits the rate of this proxy's requests (429); try again later.",
+            retry_after=retry_after,
+        )
+    if retry_after is None:
+        return UpstreamOverloaded("The agent gateway is overloaded or unavailable (503).")
+    return UpstreamBusy(
+        "The agent gateway is overloaded or unavailable (503); try again later.", retry_after=retry_after
+    )
+
+
+MAX_RETRY_AFTER = 3600.0
+"""Seconds that are passed on at most: no client waits longer, and a wrong clock may name any time."""
+
+
+def _retry_after(value: bytes) -> float | None:
+    """The seconds of a `Retry-After` header, RFC 9110 section 10.2.3; None without one that can be read."""
+    text = value.decode("latin-1").strip()
+    if re.fullmatch("[0-9]{1,9}", text):
+        return min(float(text), MAX_RETRY_AFTER)
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(math.ceil(seconds), 0.0), MAX_RETRY_AFTER)
 
 
 MAX_MEDIA_TYPE = 80

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.core.errors import UpstreamError, UpstreamInterrupted, UpstreamUnreachable
+from oaicompat_proxy.core.errors import UpstreamError, UpstreamInterrupted, UpstreamRateLimited, UpstreamUnreachable
 from oaicompat_proxy.core.events import (
     ConfirmationRequired,
     Event,
@@ -131,8 +131,9 @@ async def test_an_agent_that_asks_for_ever_is_stopped(monkeypatch: pytest.Monkey
     assert len(agent.turns) == 3
 
 
-async def test_an_agent_that_is_gone_after_it_asked_may_have_done_something() -> None:
-    agent = Agent(Run([ASKED]), Run([], UpstreamUnreachable("gone")))
+@pytest.mark.parametrize("failure", [UpstreamUnreachable("gone"), UpstreamRateLimited("busy", retry_after=1)])
+async def test_an_agent_that_is_gone_after_it_asked_may_have_done_something(failure: UpstreamError) -> None:
+    agent = Agent(Run([ASKED]), Run([], failure))
     with pytest.raises(UpstreamInterrupted) as caught:
         await agent.events_of_run()
     assert caught.value.should_retry is False
