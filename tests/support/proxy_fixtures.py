@@ -19,10 +19,12 @@ import pytest
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
+from oaicompat_proxy.server.shared_storage import redis_client
 from tests.support.demo import wire_of
 from tests.support.leaks import no_tasks_left
 from tests.support.proxy import SETTINGS
 from tests.support.proxy_harness import Front, RedisServer, StartFront, listen
+from tests.support.scripted_gateway import PATIENCE
 
 
 @pytest.fixture
@@ -79,7 +81,13 @@ def _redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def redis_server(_redis_server: RedisServer) -> RedisServer:
+def patience_with_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command has the time that a busy machine needs. For tests that are not about a slow Redis."""
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT", PATIENCE)
+
+
+@pytest.fixture
+def redis_server(_redis_server: RedisServer, patience_with_redis: None) -> RedisServer:
     """The shared Redis server, emptied."""
     _redis_server.clear()
     return _redis_server

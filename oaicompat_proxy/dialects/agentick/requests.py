@@ -199,6 +199,15 @@ def parse_apps(body: bytes) -> list[App] | None:
         return None
 
 
+def answers_apps(body: bytes) -> bool:
+    """Whether the body is a gateway's response to `build_apps`: apps, or the error of a release without the method."""
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and not found.keys().isdisjoint(("apps", "error"))
+
+
 def _info_of(app: dict[str, Any]) -> ModelInfo:
     texts = {key: app[key] for key in ("name", "description") if isinstance(app.get(key), str)}
     return ModelInfo(**texts)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from ...config.per_model import NamesAndPatterns, is_pattern
 from ...config.settings import Config
 from ...core.caller import Caller
-from ...core.errors import ProxyError, UpstreamError, UpstreamRefused
+from ...core.errors import ModelNotFound, ProxyError, UpstreamError, UpstreamRefused
 from ...core.events import RunFailed
 from ...core.message import Text
 from ...core.model_info import ModelInfo
@@ -30,6 +30,7 @@ from ...dialects.protocol import App, GatewayMethods
 from ...translation.failures import model_not_found
 from .gateway_client import Upstream
 from .response_check import check_credentials
+from .run import Run
 
 DEFAULT_MODEL = "default"
 """The name of the gateway's default app, and the model of requests that name none."""
@@ -37,6 +38,8 @@ DEFAULT_MODEL = "default"
 
 LIST_WAIT = 5.0
 """Seconds for which a request waits for the gateway's list, if the app of its model depends on it."""
+
+TOO_MANY_REQUESTS = 429
 
 MAX_APPS = 5000
 """Apps of a gateway's list; further ones are not listed. Each takes 200 bytes of a client's list of models."""
@@ -88,6 +91,9 @@ class Catalog:
         self._ttl = ttl
         self._for_callers = for_callers
         self._lock = asyncio.Lock()
+        # state
+        self._is_known = False
+        """A check has found a gateway at the address."""
         self._lists: dict[str, _AppList] = {}
         """Cached lists by the scope of the caller ("" if all callers have the same list), the oldest first."""
 
@@ -206,10 +212,7 @@ class Catalog:
 
     async def _list_by_unknown_app(self, upstream: Upstream, gateway: GatewayMethods) -> list[App]:
         """Calls an app that cannot exist: the error names those that do."""
-        dialect, app = upstream.dialect, f"no-such-app-{secrets.token_hex(4)}"
-        question = Turn((Text("Which apps are there?"),))
-        key = dialect.session_key(app, "probe")
-        run = upstream.run(dialect.build_run(question, app=app, key=key, run_id="probe"))
+        run = _run_of_unknown_app(upstream)
         try:
             await run.open()
             async for events in run:
@@ -225,16 +228,39 @@ class Catalog:
     async def check(self) -> str:
         """Checks that the gateway answers and accepts the proxy's token. Returns a note; raises ProxyError.
 
-        A gateway that accepts only the credentials of callers is healthy if it answers.
+        A gateway that accepts only the credentials of callers is healthy if it answers. Once found to be a gateway, it
+        is healthy if anything answers.
         """
         if self._gateway is None:
-            status = await self._upstream.probe()
+            status, body = await self._upstream.probe(), b""
         else:
-            status, _ = await self._upstream.call(self._gateway.build_apps())
+            status, body = await self._upstream.call(self._gateway.build_apps())
         if status in (401, 403) and self._for_callers:
             return f"The agent gateway answers; it refuses a request without a caller's credentials ({status})."
         if status in (401, 403):
             raise UpstreamRefused(f"The agent gateway refuses this proxy's token ({status}).")
         if status >= 500 and status != 501:
             raise UpstreamError(f"The agent gateway answers with status {status}.")
+        if self._gateway is not None and status != TOO_MANY_REQUESTS and not self._for_callers and not self._is_known:
+            if not self._gateway.answers_apps(body):
+                await self._check_run()
+            self._is_known = True
         return ""
+
+    async def _check_run(self) -> None:
+        """Raises ProxyError if no gateway takes runs at the address: a server that allows nothing else may stand before
+        one. Nothing is run."""
+        run = _run_of_unknown_app(self._upstream)
+        try:
+            with contextlib.suppress(ModelNotFound):
+                await run.open()
+        finally:
+            run.abort()
+
+
+def _run_of_unknown_app(upstream: Upstream) -> Run:
+    """A run of an app that cannot exist."""
+    dialect, app = upstream.dialect, f"no-such-app-{secrets.token_hex(4)}"
+    question = Turn((Text("Which apps are there?"),))
+    key = dialect.session_key(app, "probe")
+    return upstream.run(dialect.build_run(question, app=app, key=key, run_id="probe"))

@@ -7,7 +7,7 @@ import pytest
 from oaicompat_proxy.core.build import FORM
 from tests.support.demo import Demo
 from tests.support.proxy import StartProxy
-from tests.support.scripted_gateway import Agent, Reply, answer
+from tests.support.scripted_gateway import OPENING, Agent, Reply, answer, failure
 from tests.unit.server.endpoints.test_models import apps
 
 
@@ -45,6 +45,45 @@ async def test_a_proxy_is_not_ready_without_its_gateway_and_says_why(
     received = await (await proxy()).get("/readyz")
     assert received.status == 503
     assert json.loads(received.body)["reason"]
+
+
+PAGE = Reply([b"<h1>Welcome</h1>"], 200, "text/html", "length")
+NOT_FOUND = Reply([b"Cannot POST"], 404, "text/html", "length")
+JSON_NOT_FOUND = answer({"detail": "Not Found"}, 404)
+
+
+@pytest.mark.parametrize("reply", [PAGE, NOT_FOUND, JSON_NOT_FOUND])
+async def test_another_server_at_the_address_is_no_gateway(proxy: StartProxy, agent: Agent, reply: Reply) -> None:
+    agent.replies("/invoke", reply)
+    agent.replies("/send", reply)
+    received = await (await proxy()).get("/readyz")
+    assert received.status == 503
+    assert "--upstream" in json.loads(received.body)["reason"]
+
+
+@pytest.mark.parametrize(
+    "unknown_app", [Reply([*OPENING, failure('Unknown app "x". Available: y')]), answer({"error": "Unknown app"}, 404)]
+)
+async def test_a_gateway_of_which_only_runs_can_be_reached(proxy: StartProxy, agent: Agent, unknown_app: Reply) -> None:
+    agent.replies("/invoke", NOT_FOUND)
+    agent.replies("/send", unknown_app)
+    assert (await (await proxy()).get("/readyz")).status == 200
+    assert [each.path for each in agent.exchanges] == ["/invoke", "/send"]
+    assert agent.runs == [], "a check runs nothing"
+
+
+async def test_a_gateway_that_was_found_stays_one(
+    proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe that looks closely each time could fail for less than a reason to take the proxy out."""
+    monkeypatch.setattr("oaicompat_proxy.server.upstream.readiness.CACHE_SECONDS", 0.0)
+    agent.replies("/invoke", answer({}, 429))
+    front = await proxy()
+    assert (await front.get("/readyz")).status == 200
+    for reply in (apps("demo"), NOT_FOUND):
+        agent.replies("/invoke", reply)
+        assert (await front.get("/readyz")).status == 200
+    assert agent.runs == []
 
 
 async def test_a_gateway_that_says_nothing_is_no_gateway(proxy: StartProxy, agent: Agent) -> None:

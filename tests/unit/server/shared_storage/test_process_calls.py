@@ -24,7 +24,9 @@ async def reverse(asked: bytes) -> bytes:
 
 
 @pytest.fixture
-async def pair(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[ProcessCalls, ...]]:
+async def pair(
+    own_redis: RedisServer, patience_with_redis: None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[ProcessCalls, ...]]:
     """Two processes, as far as calls go."""
     monkeypatch.setattr(process_calls, "PAUSE", 0.05)
     async with redis_client.connect(own_redis.url) as first, redis_client.connect(own_redis.url) as second:

@@ -199,7 +199,7 @@ async def test_what_cannot_be_closed_is_given_up_and_counted(agent: Agent, caplo
 
 async def test_an_attempt_has_a_time_limit(agent: Agent) -> None:
     agent.replies("/close", Reply(["stall"], framing="raw"))
-    async with closer_of(agent.url, close_timeout=0.02) as closer:
+    async with closer_of(agent.url, close_timeout=0.5) as closer:
         await closer.close("s1")
     assert paths(agent).count("/close") == ATTEMPTS
     assert closer.gave_up == 1
