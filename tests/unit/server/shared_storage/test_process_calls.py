@@ -11,6 +11,7 @@ from oaicompat_proxy.core.errors import StoreUnavailable
 from oaicompat_proxy.server.shared_storage import process_calls, redis_client
 from oaicompat_proxy.server.shared_storage.process_calls import ProcessCalls
 from tests.support.proxy_harness import RedisServer
+from tests.support.scripted_gateway import PATIENCE
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -75,8 +76,12 @@ async def test_a_process_that_stops_sends_the_replies_that_are_on_their_way(own_
 
 async def test_what_nobody_reads_goes_away(pair: tuple[ProcessCalls, ...], own_redis: RedisServer) -> None:
     a, _ = pair
-    await a.call("nobody", b"hi", within=0.1)
+    calling = asyncio.create_task(a.call("nobody", b"hi", within=60))
+    async with asyncio.timeout(PATIENCE):
+        while not own_redis.length("oaicompat:calls:nobody"):  # noqa: ASYNC110 -- Redis sends no event
+            await asyncio.sleep(0.01)
     assert 0 < own_redis.ttl("oaicompat:calls:nobody") <= process_calls.ENTRY_TTL
+    calling.cancel()
 
 
 async def test_the_list_of_a_process_is_bounded(
@@ -84,7 +89,7 @@ async def test_the_list_of_a_process_is_bounded(
 ) -> None:
     monkeypatch.setattr(process_calls, "MAX_ENTRIES", 3)
     a, _ = pair
-    await asyncio.gather(*(a.call("nobody", b"%d" % number, within=0.3) for number in range(6)))
+    await asyncio.gather(*(a.call("nobody", b"%d" % number, within=2) for number in range(6)))
     assert own_redis.length("oaicompat:calls:nobody") == 3
 
 
