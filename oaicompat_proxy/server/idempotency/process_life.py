@@ -32,8 +32,8 @@ class ProcessLife:
         self._answers = answers
         self.events_ttl = events_ttl
         self.stores_events = stores_events
-        self.on_begin: Callable[[], None] = _nothing
-        self.on_loss: Callable[[], Awaitable[None]] = _no_loss
+        self.on_begin: Callable[[], None] = lambda: None
+        self.on_loss: Callable[[], Awaitable[None]] | None = None
         """Called when the store has lost its data."""
         # state
         self.process = new_id()
@@ -72,17 +72,9 @@ class ProcessLife:
             with contextlib.suppress(StoreUnavailable):
                 is_lost = not await self._answers.find(EVERYBODY, [_name_of(self.process)], max_bytes=len(_HEARTBEAT))
             await self._beat()  # before its records are restored: their readers check the heartbeat
-            if is_lost:
+            if is_lost and self.on_loss is not None:
                 with contextlib.suppress(StoreUnavailable):
                     await self.on_loss()
-
-
-def _nothing() -> None:
-    pass
-
-
-async def _no_loss() -> None:
-    pass
 
 
 def _name_of(process: str) -> str:
