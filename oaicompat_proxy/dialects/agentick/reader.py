@@ -120,8 +120,8 @@ class EventReader(UnbufferedReader):
 
     def _read_lines(self, lines: list[bytes], events: list[Event]) -> None:
         """Reads frames of one line each, of at most `max_frame` bytes."""
-        number, end, filter_event = 0, len(lines), self._run.filter_event
-        while number < end:
+        number, end, run = 0, len(lines), self._run
+        while number < end and not run.finished:
             line = lines[number]
             number += 1
             own = line.removeprefix(_FRAME_START)
@@ -131,7 +131,7 @@ class EventReader(UnbufferedReader):
             elif len(own) == len(line) or not rest:  # another key order, or no event at all
                 if line[:1] not in (b"\n", b":"):
                     self._decode(line + b"\n", events)
-            elif (kept := filter_event(name, line)) is not None:
+            elif (kept := run.filter_event(name, line)) is not None:
                 self._read_event(kept, line, rest, events)
             elif len(name) > MAX_NAME:
                 self._decode(line + b"\n", events)
