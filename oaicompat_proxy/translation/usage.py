@@ -61,7 +61,7 @@ def _best(first: Usage | None, second: Usage | None) -> Usage | None:
     """The first that is counted; zeros only if there is nothing better."""
     if second is None:
         return first
-    if first is None or (_is_counted(second) and not _is_counted(first)):
+    if first is None or (not _is_counted(first) and _is_counted(second)):
         return second
     return first
 
