@@ -23,7 +23,10 @@ class PartObserver(Protocol):
 
 
 class StreamedAnswer:
-    """One answer that is sent while the agent works. Each method returns the bytes to send now, or none."""
+    """One answer that is sent while the agent works. Each method returns the bytes to send now, or none.
+
+    `feed` and `complete` return pieces, which are joined once: a copy of a burst takes 150 instructions a delta.
+    """
 
     __slots__ = (
         "_observer",
@@ -67,10 +70,10 @@ class StreamedAnswer:
         """The first part, sent early if the agent is slow; empty if it was sent already."""
         if self._on_ping is not None:
             self._on_ping(b"")
-        return self._encode(self._translator.open())
+        return b"".join(self._encode(self._translator.open()))
 
-    def feed(self, events: Iterable[Event]) -> bytes:
-        """The bytes for one read of the agent's stream. An error is not raised, but stored in `failure`."""
+    def feed(self, events: Iterable[Event]) -> list[bytes]:
+        """The pieces for one read of the agent's stream. An error is not raised, but stored in `failure`."""
         parts: list[Part] = []
         translate = self._translator.feed
         try:
@@ -86,9 +89,9 @@ class StreamedAnswer:
         """Called at the end of the agent's stream. Raises UpstreamInterrupted if the answer is not complete."""
         self._translator.finish()
 
-    def complete(self) -> bytes:
-        """The parts that were held back for the check. Called after the check has passed."""
-        return self._encode(self.structured.take_waiting()) if self.structured is not None else b""
+    def complete(self) -> list[bytes]:
+        """The pieces of what was held back for the check. Called after the check has passed."""
+        return self._encode(self.structured.take_waiting()) if self.structured is not None else []
 
     def ping(self) -> bytes:
         """A keep-alive. It is not part of the answer, so `on_bytes` does not get it.
@@ -111,14 +114,14 @@ class StreamedAnswer:
         """The bytes that end a failed answer."""
         return self._observed(self.encoder.fail(error))
 
-    def _encode(self, parts: Sequence[Part]) -> bytes:
+    def _encode(self, parts: Sequence[Part]) -> list[bytes]:
         if self._observer is not None:
             for part in parts:
                 self._observer.add(part)
-        data, on_bytes = b"".join(map(self.encoder.encode, parts)), self._on_bytes
-        if on_bytes is not None and data:
-            on_bytes(data)
-        return data
+        pieces = [*map(self.encoder.encode, parts)]
+        if self._on_bytes is not None and (data := b"".join(pieces)):
+            self._on_bytes(data)
+        return pieces
 
     def _observed(self, data: bytes) -> bytes:
         if self._on_ping is not None:

@@ -127,7 +127,7 @@ class Pipeline:
         if isinstance(self._answer, WholeAnswer):
             self._answer.feed(events)
             return b""
-        data = self._add(self._answer.feed(events))
+        data = self._add(b"".join(self._answer.feed(events)))
         self._failure = self._answer.failure
         return data
 

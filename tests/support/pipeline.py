@@ -150,7 +150,7 @@ def streamed(outcome: Outcome, options: Options, api: ClientApi = CHAT) -> bytes
     if outcome.failure is not None and not outcome.chunks:
         return None
     answer = new_answer(options, api)
-    data = answer.feed(outcome.events)
+    data = b"".join(answer.feed(outcome.events))
     return data + (answer.end() if outcome.failure is None else answer.fail(outcome.failure))
 
 

@@ -34,7 +34,7 @@ _SUFFIX = b'","executionId":%b}}\n'
 
 _DIGITS = b"0123456789"
 _SPAWN_PATH, _DELTA = b"spawnPath", b'"delta"'
-_OPEN, _CLOSE, _BACKSLASH, _LF, _CR = b'{}\\\n\r'
+_OPEN, _CLOSE, _BACKSLASH, _LF, _CR = b"{}\\\n\r"
 """As integers: `int in bytes` is much faster than `bytes in bytes`."""
 _SPAWN_PATH_LETTER, _DELTA_LETTER = b"Pl"
 """Letters that fields seldom have: the word is only searched if its letter is there. Saves 320 instructions a delta."""

@@ -39,13 +39,13 @@ class Relay:
         self._answer = answer
         self._sink = sink
         # state
-        self._last = b""
+        self._last: list[bytes] = []
         self._failure: Exception | None = None
         """Why nothing more can be sent; `StreamedAnswer.failure` holds a failure of the run."""
         self._draining: asyncio.Task[None] | None = None
 
-    async def relay(self) -> bytes:
-        """Sends all bytes but the last ones, which it returns. Raises ProxyError and ClientGone."""
+    async def relay(self) -> list[bytes]:
+        """Sends all bytes but those of the last read, whose pieces it returns. Raises ProxyError and ClientGone."""
         await self._run.open()
         if await self._send_first():
             try:
@@ -67,10 +67,11 @@ class Relay:
         """
         async for events in self._run:
             self._report.on_read(self._run.arrived)
-            data = self._answer.feed(events)
+            pieces = self._answer.feed(events)
             if self._answer.ended:
-                self._last = data
+                self._last = pieces
                 return False
+            data = b"".join(pieces)
             if data:
                 await self._sink.write(data)
                 self._report.on_sent()
@@ -87,10 +88,11 @@ class Relay:
 
     def _send(self, events: Iterable[Event]) -> bool:
         """Sends the events of one read; returns whether to continue."""
-        data = self._answer.feed(events)
+        pieces = self._answer.feed(events)
         if self._answer.ended:
-            self._last = data
+            self._last = pieces
             return False
+        data = b"".join(pieces)
         if data and not self._sink.write_now(data):
             self._wait_for_client()
         return self._failure is None and self._answer.failure is None

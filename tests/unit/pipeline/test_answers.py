@@ -33,7 +33,7 @@ class Seen:
 def test_an_observer_and_a_recorder_see_what_the_client_gets() -> None:
     seen, recorded = Seen(), list[bytes]()
     answer = StreamedAnswer(Translator(AnswerOptions()), ToyEncoder(), seen, recorded.append)
-    sent = [answer.open(), answer.feed(SAID), answer.feed([RunEnded()]), answer.end()]
+    sent = [answer.open(), *answer.feed(SAID), *answer.feed([RunEnded()]), answer.end()]
     assert b"".join(sent) == b"data: +a\n\ndata: +b\n\ndata: .stop\n\ndata: bye\n\n"
     assert b"".join(recorded) == b"".join(sent)
     assert seen.text == "ab"
@@ -66,7 +66,7 @@ def test_a_failure_comes_behind_what_was_said_before_it(last: Event | Exception)
         yield last
 
     answer = StreamedAnswer(Translator(AnswerOptions()), ToyEncoder())
-    assert answer.feed(events()) == b"data: +a\n\ndata: +b\n\n"  # type: ignore[arg-type]
+    assert b"".join(answer.feed(events())) == b"data: +a\n\ndata: +b\n\n"  # type: ignore[arg-type]
     assert isinstance(answer.failure, ProxyError)
     assert not answer.ended
 

@@ -169,7 +169,11 @@ class Scene:
         translator = Translator(AnswerOptions(tick_separator=""))
         answer = StreamedAnswer(translator, Encoder())
         relay = Relay(run, answer, cast(AnswerStream, self.answer), self.report)
-        self.relaying = asyncio.create_task(relay.relay())
+        self.relaying = asyncio.create_task(self._relay(relay))
+
+    async def _relay(self, relay: Relay) -> bytes:
+        """The last bytes."""
+        return b"".join(await relay.relay())
 
     async def settle(self) -> None:
         for _ in range(10):
