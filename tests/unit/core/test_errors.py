@@ -31,8 +31,9 @@ def test_it_says_what_it_means(kind: type[ProxyError]) -> None:
 
 @pytest.mark.parametrize("kind", list(tree(UpstreamError)), ids=lambda kind: kind.__name__)
 def test_a_run_that_may_have_begun_is_not_to_be_repeated(kind: type[ProxyError]) -> None:
-    """Only where no connection could be made is it certain that nothing was run."""
-    assert kind.should_retry is (kind in (errors.UpstreamUnreachable, errors.UpstreamConnectTimeout))
+    """Nothing was run if no connection could be made, or if the gateway says when it has capacity again."""
+    nothing_ran = {errors.UpstreamUnreachable, errors.UpstreamConnectTimeout}
+    assert kind.should_retry is (kind in nothing_ran | {errors.UpstreamRateLimited, errors.UpstreamBusy})
 
 
 @pytest.mark.parametrize("kind", list(tree(UpstreamError)), ids=lambda kind: kind.__name__)
