@@ -257,8 +257,19 @@ class Translator:
         usage = self.usage = self._usage.total()
         parts = [*self._text.end(), AnswerFinished(reason)]
         if usage is not None:
-            parts.append(UsageTotals(*usage))
+            parts.append(_totals_of(usage))
         return parts
+
+
+def _totals_of(usage: Usage) -> UsageTotals:
+    return UsageTotals(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.total_tokens,
+        usage.reasoning_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+    )
 
 
 _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Part]]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..core.events import Usage
 
 
@@ -68,7 +70,8 @@ def _best(first: Usage | None, second: Usage | None) -> Usage | None:
 
 def _add_details(usage: Usage, other: Usage) -> Usage:
     """`usage` with the details that only `other` has."""
-    return usage._replace(
+    return replace(
+        usage,
         reasoning_tokens=_known(usage.reasoning_tokens, other.reasoning_tokens),
         cached_tokens=_known(usage.cached_tokens, other.cached_tokens),
         cache_write_tokens=_known(usage.cache_write_tokens, other.cache_write_tokens),

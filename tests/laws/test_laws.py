@@ -5,6 +5,7 @@ import random
 import re
 import runpy
 from collections.abc import Callable, Iterable
+from dataclasses import astuple, replace
 from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -90,10 +91,11 @@ def strategy_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.one_of(*map(strategy_of, get_args(kind)))
     if get_origin(kind) is tuple:
         return st.lists(strategy_of(get_args(kind)[0]), max_size=2).map(tuple)
-    if hasattr(kind, "_fields"):
+    if kind.__name__ in SOURCE:
         hints = get_type_hints(SOURCE[kind.__name__], vars(events))
-        fields = {name: FIELDS[name] if name in FIELDS else strategy_of(hints[name]) for name in kind._fields}
-        return st.builds(kind, **fields)
+        return st.builds(
+            kind, **{name: FIELDS[name] if name in FIELDS else strategy_of(hint) for name, hint in hints.items()}
+        )
     simple = {NoneType: st.none(), str: TEXTS, int: COUNTS, bool: st.booleans(), float: st.floats(0, 1000)}
     return simple[kind]
 
@@ -317,7 +319,7 @@ TELLERS: dict[type[Any], Callable[[Any], tuple[str, dict[str, Any]]]] = {
 def usage_of(event: Any) -> dict[str, int | None] | None:
     if event.usage is None:
         return None
-    used, made, total, reasoning, cached, written = event.usage
+    used, made, total, reasoning, cached, written = astuple(event.usage)
     return {
         "inputTokens": used,
         "outputTokens": made,
@@ -344,7 +346,7 @@ def as_gateways_send(event: Any) -> Any:
         return RunFailed(event.message)
     usage = getattr(event, "usage", None)
     if usage is not None and not usage.total_tokens:
-        return event._replace(usage=usage._replace(total_tokens=usage.input_tokens + usage.output_tokens))
+        return event._replace(usage=replace(usage, total_tokens=usage.input_tokens + usage.output_tokens))
     return event
 
 
