@@ -169,6 +169,7 @@ async def drain_after(server: Server, *arrivals: Callable[[], None]) -> None:
     await GracefulShutdown().drain(connections, within=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_request_that_arrived_while_the_process_stood_still(loop: str) -> None:
     async def run() -> bytes:
@@ -180,6 +181,7 @@ def test_a_request_that_arrived_while_the_process_stood_still(loop: str) -> None
         assert runner.run(run()).endswith(b"answered")
 
 
+@pytest.mark.slow
 async def test_a_request_that_waits_for_the_budget_of_another_turn() -> None:
     async with idle_connection() as (server, client):
         budget = turn_budget()
@@ -196,6 +198,7 @@ async def test_a_request_that_waits_for_the_budget_of_another_turn() -> None:
         assert (await asyncio.get_running_loop().sock_recv(client, 4096)).endswith(b"answered")
 
 
+@pytest.mark.slow
 async def test_a_request_whose_head_arrives_slowly() -> None:
     async with idle_connection() as (server, client):
         parts = (REQUEST[:10], REQUEST[10:20], REQUEST[20:])

@@ -84,6 +84,7 @@ async def test_what_nobody_reads_goes_away(pair: tuple[ProcessCalls, ...], own_r
     calling.cancel()
 
 
+@pytest.mark.slow
 async def test_the_list_of_a_process_is_bounded(
     pair: tuple[ProcessCalls, ...], own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,6 +197,7 @@ async def test_what_cannot_be_closed_is_given_up_and_counted(agent: Agent, caplo
     assert "session s1 could not be closed" in caplog.text
 
 
+@pytest.mark.slow
 async def test_an_attempt_has_a_time_limit(agent: Agent) -> None:
     agent.replies("/close", Reply(["stall"], framing="raw"))
     async with closer_of(agent.url, close_timeout=0.5) as closer:
