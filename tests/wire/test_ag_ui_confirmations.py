@@ -140,5 +140,5 @@ async def test_an_answer_that_reached_the_agent_is_the_last(proxy: StartProxy, a
     call = await ask(front)
     agent.replies(RUN, answer({"error": "busy"}, 503), asks_first)
     received = await confirm(front, call)
-    assert (received.status, received.headers["x-should-retry"]) == (502, "false")
+    assert (received.status, received.headers["x-should-retry"]) == (503, "false")
     assert (await confirm(front, call)).status == 400
