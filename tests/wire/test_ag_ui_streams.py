@@ -174,14 +174,21 @@ def run(*events: Data, run_id: str = "r1", **end: Any) -> list[Data]:
     return [started(run_id), *events, finished(run_id, **end)]
 
 
-def snapshot(text: str) -> Data:
+def snapshot(text: str, *call: str) -> Data:
+    """`call`: id, name and arguments."""
     asked = {"id": "u1", "role": "user", "content": "?"}
-    return {"type": "MESSAGES_SNAPSHOT", "messages": [asked, {"id": "a0", "role": "assistant", "content": text}]}
+    calls = [{"id": call[0], "type": "function", "function": {"name": call[1], "arguments": call[2]}}] if call else []
+    answer = {"id": "a0", "role": "assistant", "content": text, "toolCalls": calls}
+    return {"type": "MESSAGES_SNAPSHOT", "messages": [asked, answer]}
 
 
 OLD = run(*say("Before."), run_id="r0")
 ERROR = {"type": "RUN_ERROR", "message": "It broke."}
 CHILDS = {"subagentRunId": "s1"}
+USED = [
+    *call("c1", "almanac", "{}"),
+    {"type": "TOOL_CALL_RESULT", "messageId": "x1", "toolCallId": "c1", "content": "06:12"},
+]
 SIX = Result("Six.")
 OWL = {"inputTokens": 8, "outputTokens": 2}
 
@@ -247,6 +254,13 @@ OWN: dict[str, tuple[list[Data], Result | None]] = {
         run(*call("c1", "tide", "{"), *call("c2", "moon", "{}"), *call("c1", "tide", "}")),
         Result("", (("tide", "{}"), ("moon", "{}")), "tool_calls"),
     ),
+    # no text
+    "a text in a snapshot behind the agent's own tool": (run(*USED, snapshot("Six.")), SIX),
+    "a call in a snapshot behind the agent's own tool": (
+        run(*USED, snapshot("Six.", "c2", "tide", "{}")),
+        Result("Six.", (("tide", "{}"),), "tool_calls"),
+    ),
+    "a result that is a string behind the agent's own tool": (run(*USED, result="Six."), SIX),
     # usage
     "usage of two models": (run(*say("Six."), usage=[OWL, OWL]), SIX._replace(usage=(16, 4, 20))),
     "a total and a part": (

@@ -1,14 +1,13 @@
 """Reads the end of a run: success, failure, or an interrupt.
 
-Source: AG-UI 1.0, `RUN_FINISHED` with its outcomes, and `RUN_ERROR`. `MESSAGES_SNAPSHOT` has the text of an agent that
-does not stream.
+Source: AG-UI 1.0, `RUN_FINISHED` with its outcomes, and `RUN_ERROR`.
 """
 
 from __future__ import annotations
 
 from ...core.errors import UpstreamError
-from ...core.events import Event, MessageCompleted, RunEnded, RunFailed, RunResult, ToolCalled
-from .fields import Data, objects_of, text_of, usage_of
+from ...core.events import Event, RunEnded, RunFailed, RunResult
+from .fields import Data, text_of, usage_of
 from .interrupts import read_confirmation_calls, read_interrupt_events, read_open_calls, read_outcome
 from .tool_calls import ToolCalls
 
@@ -17,9 +16,6 @@ _STOP_REASONS = {
     **dict.fromkeys(("content_filter", "content_filtered", "guardrail_intervened", "safety"), "content_filter"),
 }
 """The stop reasons that clients distinguish, by the names that producers use, with `_` for `-`."""
-
-NON_CONVERSATION_ROLES = {"activity", "reasoning"}
-"""Roles of a snapshot's messages that are not part of the conversation."""
 
 
 def read_error(data: Data) -> RunFailed:
@@ -41,7 +37,7 @@ def read_end(
 ) -> list[Event]:
     """The neutral events of `RUN_FINISHED`.
 
-    `interrupt_events`: the run's `on_interrupt` events. `silent`: the run has streamed nothing, so its result may be
+    `interrupt_events`: the run's `on_interrupt` events. `silent`: the run has streamed no answer, so its result may be
     the answer. `stop_reason`: of the model, if it is known.
     """
     outcome = _outcome_of(data)
@@ -72,20 +68,3 @@ def _outcome_of(data: Data) -> Data:
         return outcome
     interrupts = data.get("interrupts") or [data.get("interrupt")]
     return {"type": outcome, "interrupts": interrupts}
-
-
-def read_snapshot(data: Data) -> list[Event]:
-    """The text and the tool calls of the conversation's last message, if it is the agent's."""
-    messages = [message for message in objects_of(data, "messages") if not message.get("subagentRunId")]
-    conversation = [message for message in messages if message.get("role") not in NON_CONVERSATION_ROLES]
-    if not conversation or conversation[-1].get("role") != "assistant":
-        return []
-    calls = [_snapshot_call(call) for call in objects_of(conversation[-1], "toolCalls")]
-    return [MessageCompleted(text_of(conversation[-1], "content"), "", "", None), *calls]
-
-
-def _snapshot_call(call: Data) -> ToolCalled:
-    function = call.get("function")
-    if not isinstance(function, dict):
-        function = {}
-    return ToolCalled(text_of(call, "id"), text_of(function, "name"), text_of(function, "arguments"))

@@ -83,7 +83,7 @@ class EventReader:
             return Kept("TOOL_CALL_RESULT", PEEK_BYTES)
         if name == b"RUN_STARTED":  # it may contain the whole request
             return Kept("RUN_STARTED", None if run_id_of(head) is None else PEEK_BYTES)
-        if name == b"MESSAGES_SNAPSHOT" and self._runs.run.is_silent:
+        if name == b"MESSAGES_SNAPSHOT" and not self._runs.run.has_text:
             return Kept("MESSAGES_SNAPSHOT", self._limit)
         if name == b"CUSTOM":
             return self._filter_custom(custom_name_of(head))
@@ -108,7 +108,7 @@ class EventReader:
             if events is not None:
                 return events
         name: str = data["type"]
-        if name == "MESSAGES_SNAPSHOT" and self._runs.run.is_silent:  # its type does not come first
+        if name == "MESSAGES_SNAPSHOT" and not self._runs.run.has_text:  # its type does not come first
             self._runs.run.keep_snapshot(frame.data)
         if name not in _READ_EVENTS:
             return ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from ...core.errors import UpstreamError, UpstreamFrameTooLong
+from ...core.errors import UpstreamError
 from ...core.events import (
     Event,
     ReasoningDelta,
@@ -18,16 +18,17 @@ from ...core.events import (
     TextDelta,
     TextStarted,
     TickStarted,
+    ToolCalled,
+    ToolCallStarted,
 )
 from .chunks import ChunkStreams
-from .endings import read_end, read_snapshot, stop_reason_of
+from .endings import read_end, stop_reason_of
 from .event_names import AGENT_STOPPED, ON_INTERRUPT
 from .fields import Data, plain_text, text_of
-from .frames import decode
 from .interrupts import MAX_INTERRUPTS
 from .limits import Budget
 from .messages import ASSISTANT, Messages
-from .schema import check
+from .snapshot import Snapshot
 from .tool_calls import ToolCalls
 
 MAX_SUBAGENTS = 1024 * 1024
@@ -56,10 +57,7 @@ class RunEvents:
         """A tool result has arrived, so the model's next message is another tick."""
         self._thinking_count = 0
         """Number of `THINKING_TEXT_MESSAGE_START` events of versions 0.x, which have no ids."""
-        self._snapshot: bytes | None = None
-        """The latest snapshot of the conversation, unless the run has streamed text after it."""
-        self._snapshot_too_long = False
-        """The latest snapshot was too long to be kept."""
+        self._snapshot = Snapshot()
         self._subagents: dict[str, str] = {}
         """Names of running sub-agents by their ids; empty for those that are not shown."""
         self._interrupt_events: list[Data] = []
@@ -71,9 +69,14 @@ class RunEvents:
         """Whether no message or tool call has begun yet."""
         return not (self._texts.has_messages or self._calls.has_calls)
 
+    @property
+    def has_text(self) -> bool:
+        """Whether a message of the agent has begun. It cannot be taken back, so snapshots no longer count."""
+        return self._texts.has_messages
+
     def keep_snapshot(self, frame: bytes | None) -> None:
         """Keeps an undecoded `MESSAGES_SNAPSHOT`; None if it was too long."""
-        self._snapshot, self._snapshot_too_long = frame, frame is None
+        self._snapshot.keep(frame)
 
     def read(self, name: str, data: Data) -> list[Event]:
         """`data`: has passed `schema.check`. Raises UpstreamError if the events contradict each other."""
@@ -94,18 +97,21 @@ class RunEvents:
         if self._subagents:
             raise UpstreamError("The agent finished its run while a sub-agent of it was still running.")
         events = [*self._texts.close(), *self._reasoning.close()]
-        if self.is_silent and self._snapshot_too_long:
-            raise UpstreamFrameTooLong(
-                "The agent's answer stands only in a snapshot that is longer than a frame may be."
-            )
-        if self.is_silent and self._snapshot is not None:
-            events += read_snapshot(_decode_snapshot(self._snapshot))
-        silent, reason = self.is_silent and not events, stop_reason_of(data) or self._stop_reason
+        silent = not (self.has_text or self._calls.has_unhandled)
+        if silent:
+            events += self._read_snapshot()
+        silent, reason = silent and not events, stop_reason_of(data) or self._stop_reason
         return events + read_end(data, self._calls, self._interrupt_events, silent=silent, stop_reason=reason)
 
     def fail(self) -> list[Event]:
         """The events that were still buffered when the run failed."""
         return self._texts.close()
+
+    def _read_snapshot(self) -> list[Event]:
+        """The snapshot's answer, without the calls that were streamed: they are handled."""
+        read = self._snapshot.read()
+        events = [each for each in read if not (isinstance(each, ToolCalled) and self._calls.knows(each.call_id))]
+        return [TickStarted(), *events] if events and self._has_tool_result else events
 
     def _close_chunks(self, name: str, owner: str) -> list[Event]:
         """Ends the owner's open chunk items, unless this event may continue them."""
@@ -121,12 +127,13 @@ class RunEvents:
 
     def _events_before(self, event: Event) -> list[Event]:
         """The events that a new message of the model implies."""
+        if isinstance(event, TextStarted | ToolCallStarted):
+            self._snapshot.drop()
         if not isinstance(event, TextStarted | ReasoningStarted):
             return []
         events: list[Event] = [TickStarted()] if self._has_tool_result else []
         self._has_tool_result = False
         if isinstance(event, TextStarted):
-            self._snapshot = None
             events += self._calls.mark_ended_as_handled()
         return events
 
@@ -291,9 +298,3 @@ _READERS: dict[str, Callable[[RunEvents, Data, str], list[Event]]] = {
 
 RUN_EVENTS = frozenset(_READERS)
 """Names of the events that `RunEvents.read` accepts."""
-
-
-def _decode_snapshot(frame: bytes) -> Data:
-    data = decode(frame)
-    check("MESSAGES_SNAPSHOT", data)
-    return data

@@ -66,6 +66,15 @@ class ToolCalls:
         self.has_calls = False
         """Whether a call of the agent has begun."""
 
+    @property
+    def has_unhandled(self) -> bool:
+        """Whether a call may still be the client's."""
+        return any(not call.is_handled for call in self.open.values())
+
+    def knows(self, call_id: str) -> bool:
+        """Whether the call was streamed."""
+        return call_id in self.open or call_id in self._answered
+
     def start(self, call_id: str, name: str, *, hidden: bool = False) -> list[Event]:
         if hidden:
             self._hide(call_id)

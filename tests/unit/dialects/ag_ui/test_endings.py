@@ -1,4 +1,4 @@
-"""The end of a run, and the answer of a run without text."""
+"""The end of a run: success, failure, or an interrupt."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.core.events import (
     ConfirmationRequired,
     Event,
-    MessageCompleted,
     RunEnded,
     RunFailed,
     RunResult,
-    ToolCalled,
     ToolCallHandled,
     Usage,
 )
-from oaicompat_proxy.dialects.ag_ui.endings import read_end, read_error, read_snapshot, stop_reason_of
+from oaicompat_proxy.dialects.ag_ui.endings import read_end, read_error, stop_reason_of
 from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
 
 
@@ -154,39 +152,3 @@ def test_calls_on_which_a_run_ends_may_wait_for_a_human() -> None:
 )
 def test_a_failure_is_its_message_and_its_code(fields: dict[str, Any], message: str) -> None:
     assert read_error(fields) == RunFailed(message)
-
-
-USER = {"id": "u1", "role": "user", "content": "?"}
-ANSWER = {"id": "a1", "role": "assistant", "content": "Six bells."}
-CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": '{"port":"Brest"}'}}
-
-
-@pytest.mark.parametrize(
-    ("messages", "expected"),
-    [
-        ([USER, ANSWER], [MessageCompleted("Six bells.", "", "", None)]),
-        (
-            [USER, ANSWER, {"role": "reasoning", "content": "no"}, {"role": "activity"}],
-            [MessageCompleted("Six bells.", "", "", None)],
-        ),
-        (
-            [USER, ANSWER, {**ANSWER, "content": "no", "subagentRunId": "s1"}],
-            [MessageCompleted("Six bells.", "", "", None)],
-        ),
-        ([ANSWER, USER], []),
-        ([USER, ANSWER, {"role": "tool", "content": "06:12", "toolCallId": "c1"}], []),
-        ([], []),
-        (None, []),
-        ([7], []),
-        (
-            [USER, {"role": "assistant", "content": None, "toolCalls": [CALL, {"id": "c2", "function": None}]}],
-            [
-                MessageCompleted("", "", "", None),
-                ToolCalled("c1", "tide", '{"port":"Brest"}'),
-                ToolCalled("c2", "", ""),
-            ],
-        ),
-    ],
-)
-def test_the_last_message_of_a_snapshot_counts_if_it_is_the_agents(messages: Any, expected: list[Event]) -> None:
-    assert read_snapshot({"messages": messages}) == expected

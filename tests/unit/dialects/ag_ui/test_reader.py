@@ -29,6 +29,7 @@ from oaicompat_proxy.core.events import (
     TextStarted,
     TickStarted,
     ToolCallDelta,
+    ToolCalled,
     ToolCallHandled,
     ToolCallStarted,
     ToolFinished,
@@ -202,6 +203,30 @@ def test_a_snapshot_speaks_for_a_run_that_said_nothing() -> None:
     assert read(*snapshots, DONE) == [MessageCompleted("Six.", "", "", None), *ENDED]
     assert read(*snapshots, *text("Seven."), DONE)[1:] == [TextDelta("Seven."), *ENDED]
     assert MessageCompleted not in map(type, read(*snapshots, *call("c1"), DONE))
+
+
+def test_a_snapshot_speaks_for_a_run_that_only_called_its_own_tools() -> None:
+    words = {"role": "assistant", "content": "Six."}
+    own, client = ({"id": each, "function": {"name": "tide", "arguments": "{}"}} for each in ("c1", "c2"))
+    used = [START, *call("c1", "{}"), result("c1")]
+    last = [TickStarted(), MessageCompleted("Six.", "", "", None)]
+    assert read(*used, frame("MESSAGES_SNAPSHOT", messages=[words]), DONE)[-4:] == [*last, *ENDED]
+    calls = frame("MESSAGES_SNAPSHOT", messages=[{**words, "toolCalls": [own, client]}])
+    assert read(*used, calls, DONE)[-5:] == [*last, ToolCalled("c2", "tide", "{}"), *ENDED]
+    stale = frame("MESSAGES_SNAPSHOT", messages=[words])
+    assert read(START, stale, *used[1:], DONE)[-3:] == [ToolCallHandled("c1"), *ENDED]
+    assert read(*used, stale, *call("c2"), DONE)[-3:-1] == [ToolCallStarted("c2", "tide"), ENDED[0]]
+
+
+def test_a_snapshot_does_not_count_beside_a_call_for_the_client() -> None:
+    for snapshot in (frame("MESSAGES_SNAPSHOT", messages=7), frame("MESSAGES_SNAPSHOT", messages="x" * 2 * MAX_FRAME)):
+        assert read(START, *call("c1"), snapshot, DONE)[1:-1] == [ToolCallStarted("c1", "tide"), ENDED[0]]
+
+
+def test_a_result_speaks_for_a_run_that_only_called_its_own_tools() -> None:
+    said = frame("RUN_FINISHED", threadId="t1", runId="r1", result="Six.")
+    assert read(START, *call("c1"), result("c1"), said)[-2:] == [RunResult("Six.", "", None), RunEnded()]
+    assert read(START, *call("c1"), said)[-2] == ENDED[0]
 
 
 # Whose event is it?
