@@ -60,7 +60,6 @@ NEED_NO_TEST = {
     "core.message": "only words",
     "core.request": "only words",
     "server.sinks": "only what is asked of others",
-    "server.upstream.event_source": "unit/server/answering/test_relay reads and pushes by it",
     "translation.pending_calls": "unit/translation/test_agent_tools and test_narration show calls by it",
     "core.events": "only words: they have no behaviour",
     "dialects.protocol": "only what is asked of others",

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from ag_ui.core import RunAgentInput
 
+from oaicompat_proxy.core.sse import KEEP_ALIVE
 from tests.support.ag_ui_client import Front, both_ways
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.paths import ROOT
@@ -340,6 +341,27 @@ async def test_a_connection_without_an_end_takes_nothing_back(
 ) -> None:
     def reply(asked: Exchange) -> Reply:
         return Reply([*map(frame, asked_for(run(*say("Six.")), asked.json)), ending])
+
+    assert await ask(proxy, agent, reply, stream=stream) == SIX
+
+
+@both_ways
+async def test_an_answer_in_one_piece_ends_on_a_connection_without_an_end(
+    proxy: StartProxy, agent: Agent, stream: bool
+) -> None:
+    def reply(asked: Exchange) -> Reply:
+        return Reply([b"".join(map(frame, asked_for(run(*say("Six.")), asked.json))), "stall"])
+
+    assert await ask(proxy, agent, reply, stream=stream) == SIX
+
+
+@both_ways
+async def test_a_word_behind_the_end_does_not_begin_the_wait_again(
+    proxy: StartProxy, agent: Agent, stream: bool
+) -> None:
+    def reply(asked: Exchange) -> Reply:
+        whole = b"".join(map(frame, asked_for(run(*say("Six.")), asked.json)))
+        return Reply([whole, 0.2, frame({"type": "STATE_SNAPSHOT", "snapshot": {}}), 0.2, KEEP_ALIVE, "stall"])
 
     assert await ask(proxy, agent, reply, stream=stream) == SIX
 

@@ -83,3 +83,32 @@ class UntilHeld:
         goes_on = self._take(events)
         self.holds = goes_on and self._reader.flush_delay is not None
         return goes_on and not self.holds
+
+
+class FlushTimer:
+    """The time at which events that a reader holds back are flushed, however much the agent sends until then."""
+
+    __slots__ = ("_count", "_is_late", "_since", "is_over")
+
+    def __init__(self) -> None:
+        # state
+        self._since: float | None = None
+        """The loop's time since which the reader holds events back that later ones may change."""
+        self._count = 0
+        """The reader's `flush_count` when the current wait began."""
+        self._is_late = False
+        """The deadline had passed before the last read, which took only what had arrived."""
+        self.is_over = False
+        """The deadline has passed, and what had arrived was read."""
+
+    def deadline(self, reader: Reader, now: float) -> float:
+        """Called before each read while `reader` holds events back: the read's deadline on the loop's clock."""
+        if self._since is None or self._count != reader.flush_count:
+            self._since, self._count, self._is_late = now, reader.flush_count, False
+        deadline = self._since + (reader.flush_delay or 0)
+        self.is_over, self._is_late = self._is_late, now >= deadline
+        return deadline
+
+    def reset(self) -> None:
+        """Nothing is held back any more."""
+        self._since = None

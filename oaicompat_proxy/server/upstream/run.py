@@ -14,7 +14,7 @@ from ...core.sse import FrameReader
 from ...dialects.protocol import HttpCall, Reader, UnbufferedReader
 from ..observability.run_recorder import ReadLog
 from .compressed_reads import CompressedReads
-from .event_source import OnGatewayBytes, TakeEvents, UntilHeld, Watch
+from .event_source import FlushTimer, OnGatewayBytes, TakeEvents, UntilHeld, Watch
 from .http_client import NO_HEADERS, HttpClient
 from .http_exchange import Exchange, Limits
 from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
@@ -33,8 +33,6 @@ class Run:
     The events of a read are parsed lazily; iterating them raises UpstreamError at an invalid event.
     """
 
-    _flush_count = 0
-    """The reader's `flush_count` when the current wait began."""
     read_log: ReadLog | None = None
     """Set with `on_gateway_bytes`: records pushed reads in its place."""
     on_rejected: Callable[[], None] | None = None
@@ -73,8 +71,7 @@ class Run:
         self._state: RunState = "not_sent"
         self._ended = False
         """There are no more events."""
-        self._held_since: float | None = None
-        """The loop's time since which the reader holds events back that later ones may change."""
+        self._flush_timer = FlushTimer()
 
     @property
     def state(self) -> RunState:
@@ -168,7 +165,7 @@ class Run:
             self._compressed.add(data)
             return ()
         self._ended = at_end or self._reader.finished
-        self._held_since = None
+        self._flush_timer.reset()
         events = self._reader.flush(at_end=at_end)
         return events if self._watch is None else map(self._watch, events)
 
@@ -226,7 +223,7 @@ class Run:
         while not stopped and not self._ended:
             if until_held is None:
                 stopped = await exchange.push_to(feed, take, log)
-            else:
+            elif reader.flush_delay is None:
                 stopped = await exchange.push_to(feed, until_held.take, log) and not until_held.holds
             if not stopped:
                 stopped = not take(await anext(self))
@@ -237,23 +234,24 @@ class Run:
         Without bytes and end, the reader's `flush_delay` has passed. If the reader has the run's end already, a failing
         connection counts as the end of the stream.
         """
-        exchange, wait = self._exchange, self._reader.flush_delay
+        exchange, timer = self._exchange, self._flush_timer
         assert exchange is not None
-        if wait is None:
-            self._held_since = None
+        if self._reader.flush_delay is None:
+            timer.reset()
             data = await exchange.read()
             return data, not data
         loop = asyncio.get_running_loop()
-        if self._held_since is None or self._flush_count != self._reader.flush_count:
-            self._held_since, self._flush_count = loop.time(), self._reader.flush_count
+        deadline = timer.deadline(self._reader, loop.time())
+        if timer.is_over:
+            return b"", False
         try:
-            async with asyncio.timeout_at(self._held_since + wait):
+            async with asyncio.timeout_at(deadline):
                 data = await exchange.read()
             return data, not data
         except TimeoutError:
             return b"", False
         except UpstreamError:
-            if not self._reader.finished and loop.time() < self._held_since + wait:
+            if not self._reader.finished and loop.time() < deadline:
                 raise
             return b"", self._reader.finished  # if not: a busy loop was late for both; the next read raises the failure
 

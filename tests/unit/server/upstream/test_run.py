@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,10 +15,14 @@ from oaicompat_proxy.core.events import Event, RunEnded, TextDelta
 from oaicompat_proxy.core.message import Text
 from oaicompat_proxy.core.sse import KEEP_ALIVE
 from oaicompat_proxy.core.turn import Turn
+from oaicompat_proxy.dialects.ag_ui import runs
+from oaicompat_proxy.dialects.ag_ui.reader import EventReader
+from oaicompat_proxy.dialects.protocol import HttpCall
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
+from oaicompat_proxy.server.upstream.http_exchange import NO_LIMITS
 from oaicompat_proxy.server.upstream.run import Run
 from tests.support.raw_gateway import turns
-from tests.support.scripted_gateway import Agent, Reply, run
+from tests.support.scripted_gateway import PATIENCE, Agent, Reply, run
 
 
 @pytest.fixture
@@ -150,3 +154,44 @@ async def test_each_watch_receives_what_the_one_before_it_returns(agent: Agent, 
     events = await read(begun)
     assert events[-1] == TextDelta("Aye.")
     assert seen == events
+
+
+class BusyExchange:
+    """A response that always has more to read, and so never lets the event loop run."""
+
+    status = 200
+    complete = False
+    received = 0
+
+    def __init__(self, first: bytes, later: bytes) -> None:
+        self._next, self._later = first, later
+        self._patience = asyncio.get_running_loop().time() + PATIENCE
+
+    async def head(self) -> None:
+        pass
+
+    def take_headers(self) -> dict[bytes, bytes]:
+        return {b"content-type": b"text/event-stream"}
+
+    async def read(self) -> bytes:
+        assert asyncio.get_running_loop().time() < self._patience, "it reads for ever"
+        data, self._next = self._next, self._later
+        return data
+
+
+class BusyClient:
+    def __init__(self, exchange: BusyExchange) -> None:
+        self._exchange = exchange
+
+    def post_on_idle(self, *_: Any, **__: Any) -> BusyExchange:
+        return self._exchange
+
+
+async def test_an_agent_that_is_busy_behind_the_end_does_not_delay_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "AFTER_RUN_WAIT", 0.01)
+    ends = (b'data: {"type":"RUN_%b","threadId":"t1","runId":"r1"}\n\n' % word for word in (b"STARTED", b"FINISHED"))
+    exchange = BusyExchange(b"".join(ends), b'data: {"type":"STEP_STARTED","stepName":"x"}\n\n')
+    reader = EventReader(max_frame=1000, run_id="r1")
+    busy = Run(cast(Any, BusyClient(exchange)), HttpCall("/", b""), reader, NO_LIMITS)
+    await busy.open()
+    assert RunEnded() in await pull(busy)
