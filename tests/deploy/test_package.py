@@ -167,6 +167,17 @@ def test_it_serves_where_only_the_wheel_is_installed(version: str, wheel: Path, 
     answers(venv / "bin" / "oaicompat-proxy", directory=tmp_path)
 
 
+def test_it_serves_with_the_lowest_versions_that_it_allows(wheel: Path, tmp_path: Path) -> None:
+    """Where a library is already there, pip takes it as it is."""
+    python, lowest = tmp_path / "venv" / "bin" / "python", tmp_path / "lowest.in"
+    run(interpreter(VERSIONS[0]), "-m", "venv", tmp_path / "venv")
+    needed = [each for each in metadata_of(wheel).get_all("Requires-Dist", []) if "extra ==" not in each]
+    lowest.write_text("\n".join(needed))
+    run(*UV, "pip", "install", "--quiet", "--python", python, "--resolution", "lowest-direct", "-r", lowest)
+    run(*UV, "pip", "install", "--quiet", "--python", python, "--no-deps", wheel)
+    answers(tmp_path / "venv" / "bin" / "oaicompat-proxy", directory=tmp_path)
+
+
 def answers(*command: str | Path, directory: Path) -> None:
     """The command serves the demo agent, outside of the repository, and streams one answer; the page is served, too."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OAICOMPAT_", "PYTHONPATH"))}

@@ -3,7 +3,7 @@
 Each is here because there is no public equivalent. The test of this module checks what each means; setup.cfg bounds the
 versions, since a changed meaning would break limits and time-outs without an error.
 
-Source: aiohttp 3.14, web_protocol.py and web_response.py; aiohttp-sse 3.0.
+Source: aiohttp 3.14.4, web_protocol.py and web_response.py; aiohttp-sse 3.0.
 """
 
 from __future__ import annotations
