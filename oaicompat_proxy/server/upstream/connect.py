@@ -68,9 +68,18 @@ async def connect_with_retries(
     except TimeoutError:
         raise UpstreamConnectTimeout("The agent gateway could not be reached in time.") from None
     except OSError as error:
-        raise UpstreamUnreachable("The agent gateway cannot be reached; is it running?") from error
+        raise UpstreamUnreachable(_describe(error)) from error
 
 
 def _is_transient(error: OSError) -> bool:
     """Whether a retry can help: refused, reset, unknown host, no route; not a bad certificate or a timeout."""
     return not isinstance(error, ssl.SSLError | TimeoutError)
+
+
+def _describe(error: OSError) -> str:
+    """The error message. A gateway that fails at TLS is running, and only its operator can mend it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "The agent gateway's TLS certificate is not accepted; the operator must check it, and --upstream."
+    if isinstance(error, ssl.SSLError):
+        return "The TLS handshake with the agent gateway failed; the operator must check whether --upstream is https."
+    return "The agent gateway cannot be reached; is it running?"

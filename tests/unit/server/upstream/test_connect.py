@@ -100,6 +100,21 @@ async def test_what_does_not_pass_is_not_tried_again(error: Exception) -> None:
     assert len(endpoint.times) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ssl.SSLCertVerificationError("expired"), "certificate"),
+        (ssl.SSLError("wrong version number"), "handshake"),
+        (REFUSED, "is it running?"),
+    ],
+    ids=repr,
+)
+@with_fake_clock
+async def test_an_error_of_tls_does_not_say_that_the_gateway_is_down(error: Exception, says: str) -> None:
+    with pytest.raises(UpstreamUnreachable, match=says):
+        await connect_with_retries(Endpoint(error).connect, within=5, retries=0)
+
+
 @with_fake_clock
 async def test_a_fault_of_our_own_is_not_taken_for_the_gateways() -> None:
     with pytest.raises(ZeroDivisionError):
