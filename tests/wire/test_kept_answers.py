@@ -81,6 +81,33 @@ async def test_an_answer_is_read_again(proxy: StartProxy, agent: Agent, stream: 
     assert len(agent.runs) == 1
 
 
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize("store", [True, None])
+async def test_a_failed_stream_is_read_as_it_ended(
+    proxy: StartProxy, agent: Agent, tmp_path: Path, in_file: bool, store: bool | None
+) -> None:
+    agent.plays(OPENING, text("Hel"), failure("no luck"))
+    front = await proxy(response_db=str(tmp_path / "answers.db") if in_file else "")
+    shown = await failed(front, store=store)
+    assert await get(front, shown["id"]) == shown
+
+
+async def failed(front: Proxy, **fields: Any) -> Any:
+    """The response of the last event of a stream that fails."""
+    ending = (await post(front, stream=True, **fields)).body.split(b"\n\n")[-2]
+    assert ending.startswith(b"event: response.failed\n")
+    response = json.loads(ending.partition(b"data: ")[2])["response"]
+    assert response["status"] == "failed"
+    return response
+
+
+async def test_a_failed_stream_that_is_not_stored_is_unknown(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(OPENING, text("Hel"), failure("no luck"))
+    front = await proxy()
+    answer_id = id_in((await post(front, stream=True, store=False)).body)
+    assert (await front.get(f"{RESPONSES}/{answer_id}")).status == 404
+
+
 async def test_a_failed_answer_says_so(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(OPENING, text("Hel"), failure("no luck"))
     front = await proxy()
@@ -203,6 +230,25 @@ async def test_a_broken_stream_goes_on_behind_any_event(proxy: StartProxy, agent
         assert await rest_of(front, answer_id, number) == b"".join(events[number + 1 :])
     assert await live == b"".join(events[5:])
     assert len(agent.runs) == 1
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_a_stream_that_goes_on_begins_with_the_next_event(proxy: StartProxy, agent: Agent, version: str) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, text(" there"), closing())
+    front = await proxy()
+    line, head = await begun(front, agent)
+    last = int(head.rpartition(b'"sequence_number":')[2].partition(b",")[0])
+    resumed = await front.dial()
+    path = f"{RESPONSES}/{id_in(head)}?stream=true&starting_after={last}"
+    await resumed.send(f"GET {path} HTTP/{version}\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    status, _ = await resumed.read_head()
+    gate.set()
+    seen = await resumed.read_until(b"\n\n")
+    assert (status, f'"sequence_number":{last + 1},'.encode() in seen) == (200, True)
+    assert seen.count(b"data: ") == 1
+    await resumed.close()
+    await line.close()
 
 
 async def test_without_a_reader_a_run_of_the_foreground_is_stopped(proxy: StartProxy, agent: Agent) -> None:

@@ -16,7 +16,7 @@ from tests.support.proxy import Line, Proxy, StartProxy
 from tests.support.proxy_harness import RedisServer
 from tests.support.responses_conformance import check_response_body, check_response_stream
 from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, closing, failure, text
-from tests.wire.test_kept_answers import RESPONSES, begun, ended, get, id_in, post, rest_of
+from tests.wire.test_kept_answers import RESPONSES, begun, ended, failed, get, id_in, post, rest_of
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -62,6 +62,16 @@ async def test_a_broken_stream_goes_on_at_another_worker_behind_any_event(
     assert (await live.read_until(b"response.completed")).count(b'"delta":"!"') == 1
     await live.close()
     assert len(agent.runs) == 1
+
+
+@pytest.mark.parametrize("store", [True, None])
+async def test_another_worker_reads_a_failed_stream_as_it_ended(
+    workers: tuple[Proxy, Proxy], agent: Agent, store: bool | None
+) -> None:
+    agent.plays(OPENING, text("Hel"), failure("no luck"))
+    a, b = workers
+    shown = await failed(a, store=store)
+    assert [await get(each, shown["id"]) for each in (a, b)] == [shown, shown]
 
 
 async def test_a_reader_at_another_worker_keeps_a_run_alive(

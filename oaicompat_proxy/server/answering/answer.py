@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 OnComplete = Callable[[], Awaitable[None]]
 """Called when the answer is complete, before its last bytes go out: the client's next request may follow at once."""
 
+OnFailure = Callable[[StreamedAnswer, ProxyError], Awaitable[None]]
+"""Called when a stream that the client has begun to read fails, before the failure is encoded. Raises nothing."""
+
 
 def send_answer(
     request: web.Request,
@@ -35,11 +38,12 @@ def send_answer(
     run: EventSource,
     answer: StreamedAnswer | WholeAnswer,
     on_complete: OnComplete,
+    on_failure: OnFailure,
 ) -> Coroutine[Any, Any, web.StreamResponse]:
     """Sends the answer. Raises ProxyError only as long as nothing was sent."""
     if isinstance(answer, WholeAnswer):
         return _send_whole(request, context, config, run, answer, on_complete)
-    return _send_stream(request, context, config, run, answer, on_complete)
+    return _send_stream(request, context, config, run, answer, on_complete, on_failure)
 
 
 async def _send_whole(
@@ -94,6 +98,7 @@ async def _send_stream(
     run: EventSource,
     answer: StreamedAnswer,
     on_complete: OnComplete,
+    on_failure: OnFailure,
 ) -> web.StreamResponse:
     report, sinks = context.report, context.sinks
     new_sink: StreamSink = (
@@ -114,7 +119,9 @@ async def _send_stream(
         except Exception as error:
             if not sink.committed:
                 raise
-            await sink.fail(_as_proxy_error(error, request))
+            failure = _as_proxy_error(error, request)
+            await on_failure(answer, failure)
+            await sink.fail(failure)
     return sink.response
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from ...api.protocol import ClientApi, Form
 from ...config.settings import Config
 from ...core.answer import Envelope
 from ...core.answer_options import AnswerOptions
+from ...core.errors import ProxyError
 from ...core.request import AgentRequest, EntryChange
 from ...pipeline.answers import StreamedAnswer, WholeAnswer
 from ...translation.structured.structured_answer import OutputCheck, PartSource, StructuredAnswer
@@ -77,7 +79,8 @@ class AnswerPlan:
     def send(
         self, run: EventSource, answer: StreamedAnswer | WholeAnswer, on_complete: OnComplete
     ) -> Coroutine[Any, Any, web.StreamResponse]:
-        return send_answer(self.request, self.context, self.runtime.config, run, answer, on_complete)
+        config, on_failure = self.runtime.config, self.store_failure
+        return send_answer(self.request, self.context, config, run, answer, on_complete, on_failure)
 
     async def store_request(self, asked: AgentRequest) -> AgentRequest:
         """Stores the parts of the request that later requests may refer to, and returns the request without them."""
@@ -100,6 +103,17 @@ class AnswerPlan:
             await context.kept.complete(entries)
         elif entries:
             await self.runtime.stored_answers.add(context.caller.scope, entries)
+
+    async def store_failure(self, answer: StreamedAnswer, failure: ProxyError) -> None:
+        """Stores the failed answer, whose id the client has. The record of a kept answer is ended by its run."""
+        if not self.api.keeps_answers or self.context.kept is not None:
+            return
+        entries = self.api.answer_entries(answer.encoder, self.options.form)
+        if self.envelope.id not in entries:  # not to be stored, or too long
+            return
+        body = self.api.last_body(self.first_body(queued=False), failure, answer.encoder)
+        with contextlib.suppress(ProxyError):
+            await self.runtime.stored_answers.add(self.context.caller.scope, {self.envelope.id: body})
 
     def first_body(self, *, queued: bool) -> bytes:
         """The first body of a kept answer. `queued`: the run has not begun."""

@@ -99,6 +99,8 @@ class BroadcastReader:
 
     def __init__(self, buffer: BroadcastBuffer, skipped: int = 0) -> None:
         self._buffer = buffer
+        self.has_skipped = skipped > 0
+        """The reader begins behind the first events."""
         # state
         self.position = 0
         self._skipped = skipped

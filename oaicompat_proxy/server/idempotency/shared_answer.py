@@ -164,7 +164,11 @@ class SharedAnswer:
         return self.streamed
 
     async def read_first(self, reader: BroadcastReader) -> bytes:
-        """The bytes that go out with status 200: a keep-alive if there are no others yet. Raises ProxyError."""
+        """The bytes that go out with status 200: a keep-alive if there are no others yet.
+
+        Empty for a client that already has events: a keep-alive repeats the number of the last one, which the client
+        did not ask for. Raises ProxyError.
+        """
         while not self.committed:
             if self.failure is not None:
                 raise without_trace(self.failure)
@@ -172,7 +176,7 @@ class SharedAnswer:
         data = reader.read()
         if data:
             self._notify()
-        return data if data or reader.at_end else self.ping()
+        return data if data or reader.at_end or reader.has_skipped else self.ping()
 
     async def first_body(self) -> bytes:
         """The body of a kept answer before its run. Raises ProxyError if the run failed before the body was stored."""
