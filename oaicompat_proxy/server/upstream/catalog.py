@@ -242,14 +242,20 @@ class Catalog:
         if status >= 500 and status != 501:
             raise UpstreamError(f"The agent gateway answers with status {status}.")
         if self._gateway is not None and status != TOO_MANY_REQUESTS and not self._for_callers and not self._is_known:
-            if not self._gateway.answers_apps(body):
+            if not self._gateway.answers_apps(body) and not await self._rejects_empty_send(self._gateway):
                 await self._check_run()
             self._is_known = True
         return ""
 
+    async def _rejects_empty_send(self, gateway: GatewayMethods) -> bool:
+        """Whether a gateway takes runs at the address: a server that allows nothing else may stand before one. It
+        rejects an empty request before it looks for an app, so nothing can run."""
+        status, body = await self._upstream.call(gateway.build_empty_send())
+        return bool(gateway.parse_send_form(status, body))
+
     async def _check_run(self) -> None:
-        """Raises ProxyError if no gateway takes runs at the address: a server that allows nothing else may stand before
-        one. Nothing is run."""
+        """Raises ProxyError if no gateway takes runs at the address. For one that words its rejection of an empty
+        request in another way; nothing runs if it rejects unknown apps."""
         run = _run_of_unknown_app(self._upstream)
         try:
             with contextlib.suppress(ModelNotFound):

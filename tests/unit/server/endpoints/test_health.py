@@ -5,9 +5,10 @@ import json
 import pytest
 
 from oaicompat_proxy.core.build import FORM
+from oaicompat_proxy.demo.http_bodies import EMBEDDED_ERROR, NEWER_ERROR, STANDALONE_ERROR
 from tests.support.demo import Demo
 from tests.support.proxy import StartProxy
-from tests.support.scripted_gateway import OPENING, Agent, Reply, answer, failure
+from tests.support.scripted_gateway import EMPTY_SEND, OPENING, Agent, Reply, answer, failure
 from tests.unit.server.endpoints.test_models import apps
 
 
@@ -68,8 +69,19 @@ async def test_a_gateway_of_which_only_runs_can_be_reached(proxy: StartProxy, ag
     agent.replies("/invoke", NOT_FOUND)
     agent.replies("/send", unknown_app)
     assert (await (await proxy()).get("/readyz")).status == 200
-    assert [each.path for each in agent.exchanges] == ["/invoke", "/send"]
+    assert [each.route for each in agent.exchanges] == ["/invoke", EMPTY_SEND, "/send"]
     assert agent.runs == [], "a check runs nothing"
+
+
+@pytest.mark.parametrize("rejection", [STANDALONE_ERROR, EMBEDDED_ERROR, NEWER_ERROR])
+async def test_a_gateway_of_which_only_runs_can_be_reached_runs_none(
+    proxy: StartProxy, agent: Agent, rejection: str
+) -> None:
+    """Behind a server that allows nothing else, one that takes unknown apps for its default app would run it."""
+    agent.replies("/invoke", NOT_FOUND)
+    agent.replies(EMPTY_SEND, answer({"error": rejection}, 400))
+    assert (await (await proxy()).get("/readyz")).status == 200
+    assert [each.route for each in agent.exchanges] == ["/invoke", EMPTY_SEND]
 
 
 async def test_a_gateway_that_was_found_stays_one(
