@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn
 
@@ -20,6 +20,9 @@ MAX_DIGITS = 305
 """Digits of the longest integer that is read exactly. A longer one is cut to its first digits: it fits a double, and is
 above 1e300."""
 
+MAX_READ_DIGITS = 309
+"""Digits of the largest double."""
+
 _LONG_NUMBER = b"0" * 16
 _LARGE_EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
 """Exponents with every digit replaced by a zero. With fewer digits a double holds the number."""
@@ -27,6 +30,7 @@ _LARGE_EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
 _SHAPES = bytes.maketrans(b"123456789.E", b"0" * 10 + b"e")
 _OTHERS = (b":-0", b" -0", b",-0", b"[-0", rb"\ud", rb"\uD")
 _MAY_CHANGE = re.compile(r"[0-9.]{16}|[0-9.][eE][+-]?[0-9]{3}|-0(?![.0-9])|\\u[dD][89a-fA-F]")
+_MAY_EXCEED = re.compile(rf"[0-9]{{{MAX_READ_DIGITS}}}|[0-9.][eE]\+?[0-9]{{3}}")
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
@@ -63,6 +67,21 @@ def parse_nearest(text: bytes) -> Any:
     return _parse(replace_lone_surrogates(text).decode())
 
 
+def find_excess(texts: Mapping[str, JsonText]) -> str | None:
+    """The first name whose text has a number beyond a double, which many a parser refuses. `texts`: valid JSON."""
+    return next((name for name, text in texts.items() if _exceeds(text.text)), None)
+
+
+def _exceeds(text: str) -> bool:
+    if _MAY_EXCEED.search(text) is None:
+        return False
+    try:
+        _BOUNDED.decode(text)
+    except OverflowError:
+        return True
+    return False
+
+
 def replace_lone_surrogates(text: bytes) -> bytes:
     """Replaces each escaped surrogate without its other half by U+FFFD."""
     if rb"\ud" not in text and rb"\uD" not in text:
@@ -96,6 +115,21 @@ def _nearest_float(text: str) -> float:
     return math.copysign(_MAX_FLOAT, value)
 
 
+def _bounded_int(text: str) -> float:
+    """Counts the digits first: they may be millions."""
+    if len(text.removeprefix("-")) > MAX_READ_DIGITS:
+        raise OverflowError
+    return _bounded_float(text)
+
+
+def _bounded_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise OverflowError
+    return value
+
+
+_BOUNDED = JSONDecoder(parse_int=_bounded_int, parse_float=_bounded_float)
 _EXACT = JSONDecoder(parse_constant=_refuse, parse_float=_nearest_float)
 _NEAREST = JSONDecoder(parse_constant=_refuse, parse_float=_nearest_float, parse_int=_nearest_int)
 

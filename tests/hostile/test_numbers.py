@@ -45,14 +45,16 @@ def body(path: str, field: str, number: str) -> bytes:
     return f'{{{BODIES[path]},"{name}":{value}}}'.encode()
 
 
-async def refused(proxy: StartProxy, agent: Agent, path: str, field: str, number: str) -> None:
+async def refused(
+    proxy: StartProxy, agent: Agent, path: str, field: str, number: str, told: str = "Input should be "
+) -> None:
     agent.plays(run("Hello"))
     received = await (await proxy()).post(body(path, field, number), path=path)
     assert received.status == 400, received.body
     assert agent.runs == []
     assert len(received.body) < 500
     if path == "/v1/messages":
-        assert json.loads(received.body)["error"]["message"].startswith(f"{field}: Input should be ")
+        assert json.loads(received.body)["error"]["message"].startswith(f"{field}: {told}")
     else:
         assert check_error_body(received.body)["param"] == field
 
@@ -67,6 +69,43 @@ async def test_an_integer_has_64_bits(proxy: StartProxy, agent: Agent, path: str
 @pytest.mark.parametrize(("path", "field"), cases(DECIMALS))
 async def test_a_decimal_is_a_double(proxy: StartProxy, agent: Agent, path: str, field: str, number: str) -> None:
     await refused(proxy, agent, path, field, number)
+
+
+BEYOND_ANY = ["1e309", "-1E+400", "1.8e308", "1" * 310, "-" + "9" * 5000, "9" * 200_000]
+PLACES = ["%s", '{"a":[1,{"b":%s}]}', "[" * 100 + "%s" + "]" * 100, '["1e400",%s]']
+
+
+@pytest.mark.parametrize("number", BEYOND_ANY, ids=lambda number: number[:8])
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place[:8])
+@pytest.mark.parametrize("path", BODIES)
+async def test_a_field_that_is_passed_on_has_doubles(
+    proxy: StartProxy, agent: Agent, path: str, place: str, number: str
+) -> None:
+    """Go and Rust read no number beyond a double, Python no integer of 4300 digits: not a fault of the gateway."""
+    await refused(proxy, agent, path, "mine", place % number, told="it has a number beyond the range of a double")
+
+
+@pytest.mark.parametrize("value", ["1.7976931348623157e308", "1" * 309, "-" + "1" * 309, "1e-400", '"1e400"'])
+@pytest.mark.parametrize("path", BODIES)
+async def test_the_largest_double_is_passed_on(proxy: StartProxy, agent: Agent, path: str, value: str) -> None:
+    agent.plays(run("Hello"))
+    received = await (await proxy()).post(body(path, "mine", value), path=path)
+    assert received.status == 200, received.body
+    assert f'"mine":{value}'.encode() in agent.runs[0].body
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses"])
+async def test_so_does_a_schema(proxy: StartProxy, agent: Agent, path: str) -> None:
+    function = '{"name":"f","parameters":{"maximum":1e400}'
+    tool = f'{{"type":"function","function":{function}}}}}' if path == CHAT else f'{{"type":"function",{function[1:]}}}'
+    await refused(proxy, agent, path, "tools", f"[{tool}]")
+
+
+async def test_a_number_that_is_not_passed_on_may_be_any(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("Hello"))
+    said = '{"model":"owl","input":[{"role":"user","content":"Hi","mine":1e400}],"temperature":0.5}'
+    received = await (await proxy()).post(said.encode(), path="/v1/responses")
+    assert received.status == 200, received.body
 
 
 async def test_the_largest_integer_is_passed_on(proxy: StartProxy, agent: Agent) -> None:

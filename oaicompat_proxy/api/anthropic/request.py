@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.exact_json import extract_exact
+from ...core.exact_json import extract_exact, find_excess
 from ...core.request import AgentRequest, RequestLimits
 from ..json_body import parse_json
 from ..protocol import ParsedBody
@@ -17,7 +17,7 @@ from .conversation import build_messages
 from .media import MediaReader
 from .schema.requests import MESSAGE_REQUEST
 from .tools import parse_tool_names, parse_tools
-from .validation import check, fault
+from .validation import check, clip, fault
 
 METADATA_KEY = "anthropic"
 """The key of the parameters in the metadata of the agent's message."""
@@ -45,6 +45,8 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     if parameters.get("tools") == []:
         del parameters["tools"]
     exact = {name: text for name, text in exact.items() if name in parameters}
+    if (name := find_excess(exact)) is not None:
+        raise fault(clip(name), "it has a number beyond the range of a double")
     return AgentRequest(
         model=members["model"],
         messages=messages,

@@ -21,6 +21,8 @@ from pydantic import BeforeValidator, Discriminator, TypeAdapter, ValidationErro
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ...core.errors import InvalidRequest
+from ...core.exact_json import find_excess
+from ...core.json_text import JsonText
 
 MAX_QUOTED = 64
 """Characters of a client's value that an error message repeats."""
@@ -64,6 +66,12 @@ def check_text(size: int, limit: int, param: str) -> None:
             param=param,
             code="string_above_max_length",
         )
+
+
+def check_numbers(exact: Mapping[str, JsonText]) -> None:
+    """Raises InvalidRequest for a number beyond a double. `exact`: the parameters that are passed on as written."""
+    if (name := find_excess(exact)) is not None:
+        raise invalid_value(clip(name), "it has a number beyond the range of a double.")
 
 
 # Discriminators of unions

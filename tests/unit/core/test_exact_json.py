@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.core.exact_json import extract_exact, parse_nearest, read_items, read_members
+from oaicompat_proxy.core.exact_json import extract_exact, find_excess, parse_nearest, read_items, read_members
 from oaicompat_proxy.core.json_text import JsonText
 from tests.support.examples import examples
 
@@ -61,6 +61,19 @@ def test_only_the_members_that_would_change_are_cut_out() -> None:
     assert texts["half"] == JsonText('"\\ud83d"')
     assert "small" not in texts
     assert (values["big"], values["half"]) == (12345678901234567890123, "\ufffd")
+
+
+@pytest.mark.parametrize("number", ["1e309", "-1e309", "1E+999", "1.8e308", "9" * 309, "1" * 310, "-" + "7" * 5000])
+@pytest.mark.parametrize("shape", ["%s", "[1, %s]", '{"b": {"c": %s}}', '["\\ud83d", %s]'])
+def test_a_number_beyond_a_double_is_found(number: str, shape: str) -> None:
+    assert find_excess({"a": JsonText("1e3"), "b": JsonText(shape % number), "c": JsonText(number)}) == "b"
+
+
+@pytest.mark.parametrize(
+    "text", ["1e308", "-1e308", "1e-999", "1" * 309, "0." + "1" * 5000, '"1e400"', f'"{"1" * 400}"']
+)
+def test_a_double_is_no_excess(text: str) -> None:
+    assert find_excess({"a": JsonText(text), "b": JsonText(f"[{text}]")}) is None
 
 
 def test_of_a_repeated_name_the_last_value_counts() -> None:

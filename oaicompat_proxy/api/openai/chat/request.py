@@ -23,7 +23,7 @@ from ..parameters import METADATA_KEY
 from ..schema.requests import CHAT
 from ..stream_options import parse_streaming
 from ..unsupported import IN_CHAT, refuse_unsupported
-from ..validation import array_above_max_length, check, check_text
+from ..validation import array_above_max_length, check, check_numbers, check_text
 from .tool_choice import parse_tool_names
 from .tool_results import check_pairing
 from .tools import TOOL_PARAMETERS, custom_names, parse_tools
@@ -52,6 +52,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     parameters = _other_parameters(chat)
     if exact:
         exact = {name: text for name, text in exact.items() if name in parameters}
+        check_numbers(exact)
     model, tools = chat.get("model") or "", parse_tools(chat, exact, tool_names)
     form = {
         "include_usage": include_usage,

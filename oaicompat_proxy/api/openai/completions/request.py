@@ -18,7 +18,7 @@ from ..parameters import METADATA_KEY
 from ..schema.requests import COMPLETION
 from ..stream_options import parse_streaming
 from ..unsupported import IN_COMPLETION, refuse_unsupported
-from ..validation import check, check_text, invalid_type
+from ..validation import check, check_numbers, check_text, invalid_type
 
 _USED = frozenset({"model", "prompt", "stream", "stream_options", "echo", *IN_COMPLETION})
 
@@ -38,6 +38,8 @@ def build_request(body: ParsedBody) -> AgentRequest:
     stream, include_usage = parse_streaming(completion)
     prompt = _parse_prompt(completion["prompt"])
     parameters = {key: value for key, value in completion.items() if value is not None and key not in _USED}
+    exact = {name: text for name, text in body.exact.items() if name in parameters}
+    check_numbers(exact)
     return AgentRequest(
         model=completion.get("model") or "",
         messages=(Message("user", (Text(prompt),)),),
@@ -45,7 +47,7 @@ def build_request(body: ParsedBody) -> AgentRequest:
         tool_names=frozenset(),
         parameters=parameters,
         metadata_key=METADATA_KEY,
-        exact={name: text for name, text in body.exact.items() if name in parameters},
+        exact=exact,
         form={"include_usage": include_usage, "echo": prompt if completion.get("echo") else ""},
         conversational=False,
     )

@@ -21,7 +21,7 @@ from ..parameters import METADATA_KEY
 from ..schema.response_items import type_of
 from ..schema.response_requests import RESPONSE
 from ..unsupported import IN_RESPONSES, refuse_unsupported
-from ..validation import array_above_max_length, check, check_text
+from ..validation import array_above_max_length, check, check_numbers, check_text
 from .approvals import find_approval
 from .conversation import build_messages
 from .response_object import echo_of
@@ -71,6 +71,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     if parameters.get("tools") == []:
         del parameters["tools"]
     exact = {name: text for name, text in exact.items() if name in parameters}
+    check_numbers(exact)
     return AgentRequest(
         model=members.get("model") or "",
         messages=messages,

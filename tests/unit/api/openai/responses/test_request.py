@@ -85,11 +85,11 @@ def test_an_empty_array_of_tools_is_none() -> None:
 
 
 def test_numbers_stay_as_they_were_written() -> None:
-    tools = b'[{"type":"function","name":"f","parameters":{"x":1e999}}]'
+    tools = b'[{"type":"function","name":"f","parameters":{"x":1e-999}}]'
     body = b'{"input":"hi","seed":12345678901234567890123,"tools":%b}' % tools
     asked = parse_responses(body, max_media=0, max_messages=1)
     assert asked.exact["seed"] == JsonText("12345678901234567890123")
-    assert asked.tools[0].parameters == JsonText('{"x":1e999}')
+    assert asked.tools[0].parameters == JsonText('{"x":1e-999}')
 
 
 @pytest.mark.parametrize(
