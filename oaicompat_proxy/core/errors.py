@@ -169,15 +169,7 @@ class InvalidToken(InvalidKey):
 
 
 class Forbidden(InvalidRequest):
-    """403: with `--pass-authorization`, the gateway forbids this to the client's credentials."""
-
-    status = 403
-    code = "permission_denied"
-    should_retry = False
-
-
-class NotPermitted(InvalidRequest):
-    """403: the entry of the caller's key does not allow this."""
+    """403: the caller may not do this, by its key's entry or (with `--pass-authorization`) by the gateway."""
 
     status = 403
     code = "permission_denied"

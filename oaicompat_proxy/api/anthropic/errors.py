@@ -15,12 +15,14 @@ from ...core.errors import (
     BodyTooLarge,
     BudgetExhausted,
     DiagnosticsBusy,
+    EntryBusy,
     Forbidden,
     HostNotAllowed,
     IdempotencyFull,
     IdempotencyKeyReused,
     IdempotentAnswerGone,
     InvalidRequest,
+    IssuerUnavailable,
     MissingKey,
     NotFound,
     OriginNotAllowed,
@@ -28,6 +30,7 @@ from ...core.errors import (
     ProxyError,
     RateLimited,
     RunCancelled,
+    RunElsewhere,
     ServerStopping,
     SessionBusy,
     StoreUnavailable,
@@ -45,8 +48,8 @@ TYPES: tuple[tuple[str, tuple[type[ProxyError], ...]], ...] = (
     (
         "overloaded_error",
         (
-            *(AgentOverloaded, IdempotencyFull, Overloaded, ServerStopping, StoreUnavailable, TooManyConnections),
-            UpstreamOverloaded,
+            *(AgentOverloaded, IdempotencyFull, IssuerUnavailable, Overloaded, RunElsewhere, ServerStopping),
+            *(StoreUnavailable, TooManyConnections, UpstreamOverloaded),
         ),
     ),
     (
@@ -61,7 +64,7 @@ TYPES: tuple[tuple[str, tuple[type[ProxyError], ...]], ...] = (
     ("permission_error", (Forbidden, HostNotAllowed, OriginNotAllowed)),
     ("not_found_error", (NotFound,)),
     ("request_too_large", (BodyTooLarge,)),
-    ("conflict_error", (IdempotencyKeyReused, IdempotentAnswerGone, RunCancelled, SessionBusy)),
+    ("conflict_error", (EntryBusy, IdempotencyKeyReused, IdempotentAnswerGone, RunCancelled, SessionBusy)),
     ("invalid_request_error", (InvalidRequest,)),
     ("api_error", (ProxyError,)),
 )

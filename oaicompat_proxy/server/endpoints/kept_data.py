@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiohttp import web
 
 from ...core.caller import Owner, user_scope
-from ...core.errors import NotPermitted
+from ...core.errors import Forbidden
 from ..context import CONTEXT, server_of
 from ..kept_data import KeptData, count_kept, delete_kept
 
@@ -30,7 +30,7 @@ def add_routes(app: web.Application, base: str, kinds: Sequence[KeptData]) -> No
 
 
 async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -> web.Response:
-    """Raises NotPermitted, StoreUnavailable."""
+    """Raises Forbidden, StoreUnavailable."""
     counts = await work(kinds, _owners_of(request))
     name = request.query.get("key", "")
     deleted = request.method == "DELETE"
@@ -47,7 +47,7 @@ async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -
 
 
 def _owners_of(request: web.Request) -> set[Owner]:
-    """The owners of the data that the request names: a key with its users, or one user. Raises NotPermitted.
+    """The owners of the data that the request names: a key with its users, or one user. Raises Forbidden.
 
     A caller that may only ask for its own data is identified as in its other requests.
     """
@@ -58,7 +58,7 @@ def _owners_of(request: web.Request) -> set[Owner]:
     if is_own and user in ("", caller.user):
         return {Owner(caller.scope, with_users=may_ask and not caller.user)}
     if not caller.may_forget and (not is_own or keys.requires_keys or caller.user):
-        raise NotPermitted(
+        raise Forbidden(
             "This key may only ask for its own data; for other keys and for users its entry in the keys file needs "
             "forget = true.",
             param="user" if is_own else "key",

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from ...core.budget import Budget, Period, periods_at
 from ...core.caller import Caller
-from ...core.errors import NotPermitted
+from ...core.errors import Forbidden
 from ..access.usage_store import Count, Subject
 from ..context import CONTEXT
 
@@ -23,10 +23,10 @@ PATH = "/usage"
 
 
 async def show_usage(request: web.Request) -> web.Response:
-    """Raises NotPermitted, StoreUnavailable."""
+    """Raises Forbidden, StoreUnavailable."""
     context = request[CONTEXT]
     if not context.caller.may_see_usage:
-        raise NotPermitted("To see the usage of keys and users, your key needs usage = true in the keys file.")
+        raise Forbidden("To see the usage of keys and users, your key needs usage = true in the keys file.")
     keys, periods = context.server.authenticator, periods_at(time.time())
     used = [(period, await context.server.budgets.usage(period)) for period in periods]
     callers = {name: keys.caller_named(name) for name in {each.key for _, counts in used for each in counts}}

@@ -53,9 +53,28 @@ def test_a_body_has_the_id_of_its_request() -> None:
     assert "request_id" not in json.loads(MESSAGES.encode_error(tree.AgentError("x")).body)
 
 
-def test_every_error_has_a_type() -> None:
-    kinds = [kind for kind in vars(tree).values() if isinstance(kind, type) and issubclass(kind, ProxyError)]
-    for kind in kinds:
-        error = kind.__new__(kind)
-        error.message = "x"
-        check_message_error(MESSAGES.encode_error(error).body)
+PROTOCOL = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    504: "timeout_error",
+}
+"""The type of each status that the service itself uses."""
+
+KINDS = [kind for kind in vars(tree).values() if isinstance(kind, type) and issubclass(kind, ProxyError)]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_error_has_the_type_of_its_status(kind: type[ProxyError]) -> None:
+    error = kind.__new__(kind)
+    error.message = "x"
+    answer = MESSAGES.encode_error(error)
+    written = check_message_error(answer.body)["type"]
+    assert written == PROTOCOL.get(answer.status, written)
+    if kind.status == 503 and kind.should_retry:
+        assert (answer.status, written) == (529, "overloaded_error")
