@@ -261,6 +261,10 @@ OWN: dict[str, tuple[list[Data], Result | None]] = {
         run(*USED, snapshot("Six.", "c2", "tide", "{}")),
         Result("Six.", (("tide", "{}"),), "tool_calls"),
     ),
+    "an output that has a type": (
+        run(*call("c1", "final_result", '{"bells":6}'), {**USED[-1], "content": "Final result processed."}),
+        Result('{"bells":6}'),
+    ),
     "a result that is a string behind the agent's own tool": (run(*USED, result="Six."), SIX),
     # usage
     "usage of two models": (run(*say("Six."), usage=[OWL, OWL]), SIX._replace(usage=(16, 4, 20))),

@@ -21,6 +21,9 @@ ON_INTERRUPT = b"on_interrupt"
 AGENT_STOPPED = b"AgentStopped"
 """The `CUSTOM` event of Strands with the reason why the model stopped."""
 
+OUTPUT_ACCEPTED = "Final result processed."
+"""Pydantic AI's result of the call whose arguments are the agent's answer, if its output has a type."""
+
 _STRING = rb'\s*:\s*("(?:[^"\\]++|\\.)*+")'
 _CALL_ID = re.compile(rb'"toolCallId"' + _STRING)
 _RUN_ID = re.compile(rb'"runId"' + _STRING)

@@ -91,6 +91,10 @@ class Messages:
         self._open[message_id].ended = True
         return self._activate_after_ended()
 
+    def add_whole(self, message_id: str, text: str) -> list[Event]:
+        """A message that comes at once."""
+        return [*self.start(message_id), *self.add(message_id, text), *self.end(message_id)]
+
     def check_owner(self, message_id: str) -> None:
         """Raises UpstreamError if this message, which a sub-agent continues, is the agent's own."""
         if message_id in self._open:

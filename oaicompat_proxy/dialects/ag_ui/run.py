@@ -18,12 +18,12 @@ from ...core.events import (
     TextDelta,
     TextStarted,
     TickStarted,
-    ToolCalled,
+    ToolCallHandled,
     ToolCallStarted,
 )
 from .chunks import ChunkStreams
 from .endings import read_end, stop_reason_of
-from .event_names import AGENT_STOPPED, ON_INTERRUPT
+from .event_names import AGENT_STOPPED, ON_INTERRUPT, OUTPUT_ACCEPTED
 from .fields import Data, plain_text, text_of
 from .interrupts import MAX_INTERRUPTS
 from .limits import Budget
@@ -108,9 +108,7 @@ class RunEvents:
         return self._texts.close()
 
     def _read_snapshot(self) -> list[Event]:
-        """The snapshot's answer, without the calls that were streamed: they are handled."""
-        read = self._snapshot.read()
-        events = [each for each in read if not (isinstance(each, ToolCalled) and self._calls.knows(each.call_id))]
+        events = self._snapshot.read(self._calls.knows)
         return [TickStarted(), *events] if events and self._has_tool_result else events
 
     def _close_chunks(self, name: str, owner: str) -> list[Event]:
@@ -230,9 +228,10 @@ class RunEvents:
 
     def _read_result(self, data: Data, _owner: str) -> list[Event]:
         """A result belongs to this run if its call does, even if a sub-agent sends it."""
-        events = self._calls.answer(
-            data["toolCallId"], plain_text(data.get("content")) if self._include_tool_activity else ""
-        )
+        call_id, content = data["toolCallId"], data.get("content")
+        if content == OUTPUT_ACCEPTED and (output := self._calls.take_output(call_id)):
+            return [ToolCallHandled(call_id), *self._texts.add_whole(call_id, output)]
+        events = self._calls.answer(call_id, plain_text(content) if self._include_tool_activity else "")
         self._has_tool_result = self._has_tool_result or bool(events)
         return events
 

@@ -6,6 +6,8 @@ texts and the client's calls are only there; calls of the agent's own tools are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...core.errors import UpstreamFrameTooLong
 from ...core.events import Event, MessageCompleted, ToolCalled
 from .fields import Data, objects_of, text_of
@@ -32,8 +34,11 @@ class Snapshot:
         """The agent has streamed something newer."""
         self._frame = None
 
-    def read(self) -> list[Event]:
-        """The events of the answer. Raises UpstreamError if the snapshot is malformed or was too long."""
+    def read(self, is_streamed: Callable[[str], bool]) -> list[Event]:
+        """The events of the answer, without the calls that were streamed, by their ids.
+
+        Raises UpstreamError if the snapshot is malformed or was too long.
+        """
         if self._is_too_long:
             raise UpstreamFrameTooLong(
                 "The agent's answer stands only in a snapshot that is longer than a frame may be."
@@ -42,7 +47,9 @@ class Snapshot:
             return []
         data = decode(self._frame)
         check("MESSAGES_SNAPSHOT", data)
-        return read_snapshot(data)
+        return [
+            each for each in read_snapshot(data) if not (isinstance(each, ToolCalled) and is_streamed(each.call_id))
+        ]
 
 
 def read_snapshot(data: Data) -> list[Event]:

@@ -138,6 +138,12 @@ class ToolCalls:
         finished = [ToolFinished(call_id, call.name, result, False, None)] if self._include_tool_activity else []
         return [ToolCallHandled(call_id), *finished]
 
+    def take_output(self, call_id: str) -> str | None:
+        """Answers a call whose arguments are the agent's output, and returns them; None for an unknown call."""
+        call = self.open.get(call_id)
+        self.answer(call_id, "")
+        return None if call is None else call.arguments
+
     def mark_ended_as_handled(self) -> list[Event]:
         """The model continues, so the agent has handled all calls that have ended."""
         ended, self._ended = self._ended, {}

@@ -218,6 +218,21 @@ def test_a_snapshot_speaks_for_a_run_that_only_called_its_own_tools() -> None:
     assert read(*used, stale, *call("c2"), DONE)[-3:-1] == [ToolCallStarted("c2", "tide"), ENDED[0]]
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_the_arguments_of_an_accepted_output_are_the_answer(shown: bool) -> None:
+    """As Pydantic AI sends the output of an agent whose output has a type."""
+    call_id = "call_" + "x" * 80  # as long as that of OpenAI's Responses API
+    accepted = result(call_id, "Final result processed.", timestamp=1796132534039, role="tool")
+    frames = (*text(), *call(call_id, '{"bells":', "6}", name="final_result"), accepted, DONE)
+    answered = [ToolCallHandled(call_id), TextStarted(new_message=True), TextDelta('{"bells":6}')]
+    assert read(START, *frames, include_tool_activity=shown)[-5:] == [*answered, *ENDED]
+
+
+def test_an_accepted_output_without_its_call_is_nothing() -> None:
+    accepted = result("c1", "Final result processed.")
+    assert read(START, accepted, *call("c1"), accepted, accepted, DONE)[-3:] == [TextDelta("{}"), *ENDED]
+
+
 def test_a_snapshot_does_not_count_beside_a_call_for_the_client() -> None:
     for snapshot in (frame("MESSAGES_SNAPSHOT", messages=7), frame("MESSAGES_SNAPSHOT", messages="x" * 2 * MAX_FRAME)):
         assert read(START, *call("c1"), snapshot, DONE)[1:-1] == [ToolCallStarted("c1", "tide"), ENDED[0]]

@@ -12,6 +12,10 @@ from oaicompat_proxy.core.events import Event, MessageCompleted, ToolCalled
 from oaicompat_proxy.dialects.ag_ui.snapshot import Snapshot, read_snapshot
 
 
+def answer(snapshot: Snapshot, *streamed: str) -> list[Event]:
+    return snapshot.read(lambda call_id: call_id in streamed)
+
+
 def frame(*messages: Any) -> bytes:
     return json.dumps({"type": "MESSAGES_SNAPSHOT", "messages": messages}).encode()
 
@@ -54,21 +58,29 @@ def test_the_last_message_of_a_snapshot_counts_if_it_is_the_agents(messages: Any
 
 def test_the_latest_snapshot_counts() -> None:
     snapshot = Snapshot()
-    assert snapshot.read() == []
+    assert answer(snapshot) == []
     snapshot.keep(frame(USER))
     snapshot.keep(frame(USER, ANSWER))
-    assert snapshot.read() == [MessageCompleted("Six bells.", "", "", None)]
+    assert answer(snapshot) == [MessageCompleted("Six bells.", "", "", None)]
     snapshot.drop()
-    assert snapshot.read() == []
+    assert answer(snapshot) == []
+
+
+def test_a_call_that_was_streamed_is_left_out() -> None:
+    snapshot = Snapshot()
+    snapshot.keep(frame({**ANSWER, "toolCalls": [CALL, {**CALL, "id": "c2"}]}))
+    assert [each for each in answer(snapshot, "c1") if isinstance(each, ToolCalled)] == [
+        ToolCalled("c2", "tide", '{"port":"Brest"}')
+    ]
 
 
 def test_a_snapshot_that_was_too_long_is_an_error_until_the_next() -> None:
     snapshot = Snapshot()
     snapshot.keep(None)
     with pytest.raises(UpstreamFrameTooLong):
-        snapshot.read()
+        answer(snapshot)
     snapshot.keep(frame(ANSWER))
-    assert snapshot.read()
+    assert answer(snapshot)
 
 
 @pytest.mark.parametrize("malformed", [frame({**ANSWER, "content": 7}), b'{"type":"MESSAGES_SNAPSHOT"}', b"no JSON"])
@@ -76,4 +88,4 @@ def test_a_malformed_snapshot_is_an_error_where_it_is_read(malformed: bytes) -> 
     snapshot = Snapshot()
     snapshot.keep(malformed)
     with pytest.raises(UpstreamError):
-        snapshot.read()
+        answer(snapshot)
