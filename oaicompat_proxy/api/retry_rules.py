@@ -15,6 +15,8 @@ class RetryKey(NamedTuple):
     """Whether this request wants a stream, if `content` does not contain that; else None."""
     failures_only: bool = False
     """Only an equal request directly after a failure counts as a retry; later it may be a new request."""
+    failed_streams: bool = False
+    """With `failures_only`: a failure in mid-stream counts, too."""
 
 
 RetryKeyReader = Callable[[bytes, Mapping[str, str], int], RetryKey | None]
@@ -34,3 +36,5 @@ class RetryRules(NamedTuple):
     keeps it open. A failure behind white space breaks the body off, and is a status for the client's retry, so a finite
     value needs a `read_key` that names every request.
     """
+    header: str = ""
+    """Only requests with this header can have a key; empty: all can. Saves the others the search."""

@@ -87,6 +87,8 @@ class RequestContext:
 
     on_broken_off: Callable[[ProxyError], None] | None = None
     """Called before a JSON body is broken off, with the failure, which its status can no longer show."""
+    on_stream_failed: Callable[[ProxyError], None] | None = None
+    """Called before a stream is ended with this failure."""
 
     def take_body(self) -> bytes | None:
         """Returns `body` and sets it to None. Raises the error if the body could not be read."""

@@ -43,6 +43,7 @@ CLAUDE = '"$(npm root)/@anthropic-ai/claude-code-linux-x64/claude"'
 CODING_AGENTS = {
     "Codex": CodingAgent("codex --version", 1),
     "Claude Code": CodingAgent(f"{CLAUDE} --version", 1),
+    "GitHub Copilot CLI": CodingAgent("copilot --version", 1),
     "Continue": CodingAgent("cn --version", 1),
     "Cline": CodingAgent("cline --version", 1),
     "Qwen Code": CodingAgent("qwen --version", 3),

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from ...core import json_text
 from ...core.errors import InvalidRequest
+from .. import copilot_retries
 from ..json_body import parse_json
 from ..retry_rules import RetryKey
 from .sessions import SESSION, name_of
@@ -28,13 +29,17 @@ _IN_BODY = b"session_id"
 def read_retry_key(body: bytes, headers: Mapping[str, str], max_values: int) -> RetryKey | None:
     """The key of a request; None if the body is no valid JSON."""
     if SESSION not in headers and _IN_BODY not in body:  # costs less than parsing
-        return RetryKey(body, failures_only=True)
+        return _key_without_name(body, headers, max_values)
     try:
         members = parse_json(body, max_values=max_values)
     except InvalidRequest:
         return None
     name = name_of(headers, members)
     if not name:
-        return RetryKey(body, failures_only=True)
+        return _key_without_name(body, headers, max_values)
     stream = members.pop("stream", False) is True
     return RetryKey(json_text.encode_sorted([name, members]), stream)
+
+
+def _key_without_name(body: bytes, headers: Mapping[str, str], max_values: int) -> RetryKey:
+    return copilot_retries.read_retry_key(body, headers, max_values) or RetryKey(body, failures_only=True)

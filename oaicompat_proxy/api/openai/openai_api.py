@@ -9,6 +9,7 @@ from ...core.answer import Envelope
 from ...core.errors import CONVERSATION, ProxyError
 from ...core.model_info import Model
 from ...core.request import AgentRequest
+from ..copilot_retries import COPILOT_ONLY
 from ..error_headers import error_headers
 from ..protocol import ApiRoute, ErrorAnswer, LimitedUnit
 from ..retry_rules import RetryRules
@@ -20,7 +21,7 @@ from .recorded_fields import RECORDED_FIELDS
 
 class OpenAiApi(UnkeptAnswers):
     """A partial `ClientApi`: each API adds its requests and answers. By default it has one endpoint, stores no answers,
-    and recognises repeated requests by their `Idempotency-Key` only.
+    and recognises repeated requests by their `Idempotency-Key`, and those of GitHub Copilot CLI.
     """
 
     has_tool_items = False
@@ -29,8 +30,8 @@ class OpenAiApi(UnkeptAnswers):
     recorded_fields = RECORDED_FIELDS
 
     @property
-    def retries(self) -> RetryRules | None:
-        return None
+    def retries(self) -> RetryRules:
+        return COPILOT_ONLY
 
     def recognizes(self, headers: Mapping[str, str]) -> bool:
         return False

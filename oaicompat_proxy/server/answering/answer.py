@@ -120,6 +120,8 @@ async def _send_stream(
             if not sink.committed:
                 raise
             failure = _as_proxy_error(error, request)
+            if context.on_stream_failed is not None:
+                context.on_stream_failed(failure)
             await on_failure(answer, failure)
             await sink.fail(failure)
     return sink.response

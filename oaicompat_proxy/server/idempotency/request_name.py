@@ -27,7 +27,7 @@ class RequestName(NamedTuple):
     """Requests with the same `key` and `digest` share one run.
 
     `optional`: the client has not asked for idempotency, so the request may run without it. `failures_only`: an equal
-    request counts as a retry only right after a failure.
+    request counts as a retry only right after a failure; with `failed_streams` also right after one in mid-stream.
     """
 
     key: str
@@ -35,6 +35,7 @@ class RequestName(NamedTuple):
     grace: float
     optional: bool = True
     failures_only: bool = False
+    failed_streams: bool = False
     form: Form = ANY_FORM
 
 
@@ -68,6 +69,7 @@ async def name_by_body(request: web.Request, api: ClientApi) -> RequestName | No
         digest,
         min(config.idempotency_grace, RETRY_GRACE),
         failures_only=retry_key.failures_only,
+        failed_streams=retry_key.failed_streams,
         form=Form(retry_key.stream, api.retries.convert),
     )
 

@@ -13,9 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable
-from functools import partial
 from weakref import WeakValueDictionary
 
 from aiohttp import web
@@ -37,9 +35,9 @@ from .broadcast import BroadcastReader
 from .cache import HEADER, IdempotencyCache, check_key
 from .claims import FOLLOWER_TTL
 from .delivery import ANY_FORM, Form, deliver, deliver_first_body
+from .failed_requests import FailedRequests
 from .kept_answer import KeptAnswer
 from .process_life import ProcessLife
-from .recent_failures import RecentFailures
 from .request_name import RequestName, name_by_body, name_by_key, read_keeping
 from .shared_answer import SharedAnswer, events_gone, not_a_stream
 from .shared_sinks import SharedSinkFactory
@@ -61,7 +59,7 @@ class IdempotentRuns:
         self._kept = self._new_cache()
         """Kept answers to requests without a name; they must not evict the others."""
         # state
-        self._failures = RecentFailures()
+        self._failed = FailedRequests()
         self._runs: dict[SharedAnswer, asyncio.Task[None]] = {}
         self._timers: dict[SharedAnswer, asyncio.TimerHandle] = {}
         """Timers that stop a run without readers, or remove an answer after `idempotency_ttl`."""
@@ -79,16 +77,20 @@ class IdempotentRuns:
 
     def wrap(self, handler: Handler, api: ClientApi) -> Handler:
         """Returns a handler that shares answers; a request whose answer has a single reader is passed on unchanged."""
-        needs_key = not api.keeps_answers and api.retries is None
+        retries = api.retries
+        needs_key = not api.keeps_answers and (retries is None or bool(retries.header))
+        header = HEADER if retries is None else retries.header
 
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
-            if key is None and needs_key:
+            if key is None and needs_key and header not in request.headers:
                 return await handler(request)
             name = await (name_by_body(request, api) if key is None else name_by_key(request, check_key(key)))
-            if name is not None and name.failures_only:
-                return await self._answer_unless_failed(request, handler, name.digest)
             keeping = await read_keeping(request, api)
+            if name is not None and name.failures_only:
+                if not keeping.kept:
+                    return await self._failed.answer(request, handler, name)
+                name = None
             if name is None and not keeping.kept:
                 return await handler(request)
             return await self._answer(request, handler, api, name, keeping)
@@ -131,7 +133,7 @@ class IdempotentRuns:
 
     def remove(self, owner: Owner) -> int:
         """Removes these answers, and returns their number."""
-        self._failures.remove(owner)
+        self._failed.remove(owner)
         removed = [entry for cache in (self._cache, self._kept) for entry in cache.ended_of(owner)]
         for entry in removed:
             self._stop_timer(entry)
@@ -150,22 +152,6 @@ class IdempotentRuns:
         for shared in list(self._runs):
             if shared.kept is not None:
                 await shared.kept.restore()
-
-    async def _answer_unless_failed(self, request: web.Request, handler: Handler, digest: bytes) -> web.StreamResponse:
-        """Raises the recent failure of an equal request, if the agent may have acted in its run; else answers."""
-        scope = request[CONTEXT].caller.scope
-        if (failure := self._failures.get(scope, digest, time.monotonic())) is not None:
-            raise failure
-        request[CONTEXT].on_broken_off = partial(self._remember_failure, scope, digest)
-        try:
-            return await handler(request)
-        except ProxyError as error:
-            self._remember_failure(scope, digest, error)
-            raise
-
-    def _remember_failure(self, scope: str, digest: bytes, failure: ProxyError) -> None:
-        if failure.should_retry is False:
-            self._failures.add(scope, digest, failure, time.monotonic())
 
     async def _answer(
         self, request: web.Request, handler: Handler, api: ClientApi, name: RequestName | None, keeping: Keeping

@@ -14,6 +14,7 @@ from typing import Any
 
 from ....core import json_text
 from ....core.errors import InvalidRequest
+from ... import copilot_retries
 from ...json_body import parse_json
 from ...retry_rules import RetryKey
 from ..schema.response_items import type_of
@@ -24,11 +25,11 @@ _OWN_ITEMS = frozenset({"reasoning", "mcp_call", "mcp_list_tools", "mcp_approval
 
 
 def read_retry_key(body: bytes, headers: Mapping[str, str], max_values: int) -> RetryKey | None:
-    """The body without the items of an incomplete answer, in a form that is equal for equal JSON; None without a turn
-    id.
+    """The body without the items of an incomplete answer, in a form that is equal for equal JSON; without a turn id
+    the key of Copilot's request, else None.
     """
     if _TURN_ID not in body:  # costs less than parsing
-        return None
+        return copilot_retries.read_retry_key(body, headers, max_values)
     try:
         members = parse_json(body, max_values=max_values)
     except InvalidRequest:

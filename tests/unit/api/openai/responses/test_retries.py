@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from oaicompat_proxy.api.copilot_retries import COPILOT_ONLY
 from oaicompat_proxy.api.openai.chat.api import CHAT
 from oaicompat_proxy.api.openai.completions.api import COMPLETIONS
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
@@ -115,4 +116,4 @@ def test_a_faulty_input_raises_nothing(given: Any) -> None:
 
 def test_only_this_api_has_such_requests() -> None:
     assert RESPONSES.retries.read_key is read_retry_key
-    assert CHAT.retries is COMPLETIONS.retries is None
+    assert CHAT.retries is COMPLETIONS.retries is COPILOT_ONLY
