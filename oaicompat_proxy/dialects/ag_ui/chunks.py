@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...core.errors import UpstreamError
-from .limits import Budget
+from .limits import SizeLimit
 
 MAX_OPEN = 1024 * 1024
 """Characters of the ids of all open items, at most."""
@@ -41,7 +41,7 @@ class ChunkStreams:
         self._kind = kind
         self._id_field = id_field
         self._label_field = label_field
-        self._budget = Budget(MAX_OPEN, f"open {kind} items")
+        self._limit = SizeLimit(MAX_OPEN, f"open {kind} items")
         # state
         self.open: dict[str, _Open] = {}
         """Open items by their owners."""
@@ -68,7 +68,7 @@ class ChunkStreams:
                 f"The agent sent a {self._kind} event without `{self._id_field}`, and none to continue."
             )
         closed = self.close(owner)
-        self._budget.add(item_id + owner)
+        self._limit.add(item_id + owner)
         self.open[owner] = _Open(item_id, label or default)
         self._owners[item_id] = owner
         return ChunkTarget(item_id, owner, True, closed)
@@ -79,7 +79,7 @@ class ChunkStreams:
         if ended is None:
             return None
         self._owners.pop(ended.item_id, None)
-        self._budget.remove(ended.item_id + owner)
+        self._limit.remove(ended.item_id + owner)
         return ended.item_id
 
     def _find_owner(self, item_id: str | None) -> str:

@@ -8,7 +8,7 @@ ENTRY_COST = 256
 """Characters that an entry costs besides its text."""
 
 
-class Budget:
+class SizeLimit:
     """Counts the characters that one kind of entries takes in one run."""
 
     def __init__(self, limit: int, things: str) -> None:

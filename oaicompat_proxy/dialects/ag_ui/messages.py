@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ...core.errors import UpstreamError
 from ...core.events import Event
 from .chunks import ChunkStreams
-from .limits import Budget
+from .limits import SizeLimit
 
 ASSISTANT = "assistant"
 
@@ -41,7 +41,7 @@ class Messages:
         self._started = started
         self._delta = delta
         self._chunks = chunks
-        self._id_budget = Budget(MAX_OPEN, "open messages")
+        self._id_limit = SizeLimit(MAX_OPEN, "open messages")
         # state
         self._open: dict[str, _Message] = {}
         self._order: deque[str] = deque()
@@ -70,7 +70,7 @@ class Messages:
         self._unhide(message_id)
         if message_id in self._open:
             return []
-        self._id_budget.add(message_id)
+        self._id_limit.add(message_id)
         self._open[message_id] = _Message()
         self._order.append(message_id)
         self.has_messages = True
@@ -121,12 +121,12 @@ class Messages:
 
     def _hide(self, message_id: str) -> None:
         if message_id not in self._hidden:
-            self._id_budget.add(message_id)
+            self._id_limit.add(message_id)
             self._hidden.add(message_id)
 
     def _unhide(self, message_id: str) -> None:
         if message_id in self._hidden:
-            self._id_budget.remove(message_id)
+            self._id_limit.remove(message_id)
             self._hidden.discard(message_id)
 
     def _hold(self, delta: str, message_id: str) -> list[Event]:
@@ -140,7 +140,7 @@ class Messages:
         while self._order and self._open[self._order[0]].ended:
             ended = self._order.popleft()
             del self._open[ended]
-            self._id_budget.remove(ended)
+            self._id_limit.remove(ended)
             events += self._activate_next()
         return events
 

@@ -26,7 +26,7 @@ from .endings import read_end, stop_reason_of
 from .event_names import AGENT_STOPPED, ON_INTERRUPT, OUTPUT_ACCEPTED
 from .fields import Data, plain_text, text_of
 from .interrupts import MAX_INTERRUPTS
-from .limits import Budget
+from .limits import SizeLimit
 from .messages import ASSISTANT, Messages
 from .snapshot import Snapshot
 from .tool_calls import ToolCalls
@@ -50,8 +50,8 @@ class RunEvents:
         self._texts = Messages(lambda is_new: [TextStarted(is_new)], TextDelta, text_chunks)
         self._reasoning = Messages(lambda new: [ReasoningStarted()] if new else [], ReasoningDelta, reasoning_chunks)
         self._calls = ToolCalls(call_chunks, include_tool_activity=include_tool_activity)
-        self._subagent_budget = Budget(MAX_SUBAGENTS, "running sub-agents")
-        self._interrupt_budget = Budget(MAX_INTERRUPT_EVENTS, "questions")
+        self._subagent_limit = SizeLimit(MAX_SUBAGENTS, "running sub-agents")
+        self._interrupt_limit = SizeLimit(MAX_INTERRUPT_EVENTS, "questions")
         # state
         self._has_tool_result = False
         """A tool result has arrived, so the model's next message is another tick."""
@@ -240,7 +240,7 @@ class RunEvents:
     def _start_subagent(self, data: Data, owner: str) -> list[Event]:
         name = data["name"] if self._include_tool_activity and not data.get("parentSubagentRunId") else ""
         if owner not in self._subagents:
-            self._subagent_budget.add(owner + name)
+            self._subagent_limit.add(owner + name)
             self._subagents[owner] = name
         return []
 
@@ -256,7 +256,7 @@ class RunEvents:
         if subagent_id not in self._subagents:
             raise UpstreamError("The agent sent the end of a sub-agent without its beginning.")
         name = self._subagents.pop(subagent_id)
-        self._subagent_budget.remove(subagent_id + name)
+        self._subagent_limit.remove(subagent_id + name)
         return name
 
     # custom events of frameworks
@@ -265,7 +265,7 @@ class RunEvents:
         """An interrupt of a sub-agent suspends the whole run; the stop reason of a sub-agent's model is ignored."""
         name, value = data["name"], data.get("value")
         if name == ON_INTERRUPT.decode() and len(self._interrupt_events) <= MAX_INTERRUPTS:
-            self._interrupt_budget.add(json.dumps(data))
+            self._interrupt_limit.add(json.dumps(data))
             self._interrupt_events.append(data)
         elif name == AGENT_STOPPED.decode() and not owner and isinstance(value, dict):
             self._stop_reason = stop_reason_of({"metadata": {"finishReason": value.get("stop_reason")}})

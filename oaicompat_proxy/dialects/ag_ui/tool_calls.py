@@ -15,7 +15,7 @@ from io import StringIO
 from ...core.errors import UpstreamError
 from ...core.events import Event, ToolCallDelta, ToolCallHandled, ToolCallStarted, ToolFinished
 from .chunks import ChunkStreams
-from .limits import Budget
+from .limits import SizeLimit
 
 MAX_OPEN_CALLS = 16 * 1024 * 1024
 """Characters of ids, names and arguments of all calls without a result, at most."""
@@ -52,7 +52,7 @@ class ToolCalls:
     def __init__(self, chunks: ChunkStreams | None = None, *, include_tool_activity: bool) -> None:
         """`chunks`: the open chunk items. `include_tool_activity`: with the results of the agent's own calls."""
         self._include_tool_activity = include_tool_activity
-        self._budget = Budget(MAX_OPEN_CALLS, "tool calls without a result")
+        self._limit = SizeLimit(MAX_OPEN_CALLS, "tool calls without a result")
         self._chunks = chunks or ChunkStreams("TOOL_CALL_CHUNK", "toolCallId", "toolCallName")
         # state
         self.open: dict[str, ToolCallState] = {}
@@ -85,14 +85,14 @@ class ToolCalls:
         self._ended.pop(call_id, None)
         if call.name or not name:
             return []
-        self._budget.grow(len(name))
+        self._limit.grow(len(name))
         call.name = name
         return [ToolCallStarted(call_id, name)]
 
     def add(self, call_id: str, delta: str) -> list[Event]:
         if call_id in self._hidden or call_id in self._answered:
             return []
-        self._budget.grow(len(delta))
+        self._limit.grow(len(delta))
         self._find(call_id).text.write(delta)
         return [ToolCallDelta(call_id, delta)]
 
@@ -132,8 +132,8 @@ class ToolCalls:
         if call is None:
             return []
         self._ended.pop(call_id, None)
-        self._budget.remove(call_id)
-        self._budget.grow(-call.size)
+        self._limit.remove(call_id)
+        self._limit.grow(-call.size)
         self._remember_answered(call_id)
         finished = [ToolFinished(call_id, call.name, result, False, None)] if self._include_tool_activity else []
         return [ToolCallHandled(call_id), *finished]
@@ -164,18 +164,18 @@ class ToolCalls:
     def _find(self, call_id: str) -> ToolCallState:
         self.has_calls = True
         if call_id not in self.open:
-            self._budget.add(call_id)
+            self._limit.add(call_id)
             self.open[call_id] = ToolCallState()
         return self.open[call_id]
 
     def _hide(self, call_id: str) -> None:
         if call_id not in self._hidden:
-            self._budget.add(call_id)
+            self._limit.add(call_id)
             self._hidden.add(call_id)
 
     def _unhide(self, call_id: str) -> None:
         if call_id in self._hidden:
-            self._budget.remove(call_id)
+            self._limit.remove(call_id)
             self._hidden.discard(call_id)
 
     def _remember_answered(self, call_id: str) -> None:
