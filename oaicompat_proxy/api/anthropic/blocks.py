@@ -91,7 +91,7 @@ class AnswerBlocks:
         """The ids of calls without a result, by the agent's ids."""
         self._agent_call_count = 0
 
-    def take(self, part: Part) -> bytes:
+    def add(self, part: Part) -> bytes:
         """Raises UpstreamAnswerTooLong."""
         if self._open == CALL and type(part) in _MAY_WAIT:
             self._wait(part)
@@ -182,7 +182,7 @@ class AnswerBlocks:
         if not self._waiting:
             return ended
         waiting, self._waiting, self._room = self._waiting, [], self._options.max_buffered
-        return ended + b"".join(map(self.take, waiting)) + self._end()
+        return ended + b"".join(map(self.add, waiting)) + self._end()
 
     def _complete(self, kind: str) -> bytes:
         """What is missing before the end of a block."""

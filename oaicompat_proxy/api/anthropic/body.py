@@ -71,7 +71,7 @@ class MessageBuilder:
             return
         if isinstance(part, AnswerFinished):
             self._stop_reason = STOP_REASONS[part.reason]
-        self._blocks.take(part)
+        self._blocks.add(part)
 
     def body(self) -> bytes:
         """The whole message as JSON, equal to the sum of a stream's events."""

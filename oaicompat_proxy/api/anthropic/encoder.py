@@ -83,7 +83,7 @@ class MessageEncoder:
             return b""
         if isinstance(part, AnswerFinished):
             self._stop_reason = STOP_REASONS[part.reason]
-        return self._blocks.take(part)
+        return self._blocks.add(part)
 
     def ping(self) -> bytes:
         return PING

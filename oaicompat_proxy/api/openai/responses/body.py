@@ -24,7 +24,7 @@ class ResponseBuilder:
         if isinstance(part, UsageTotals):
             self._usage = part
         else:
-            self.output.take(part)
+            self.output.add(part)
 
     def body(self) -> bytes:
         """The whole response as JSON: equal to that of a stream's terminal event."""

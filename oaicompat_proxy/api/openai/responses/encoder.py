@@ -50,7 +50,7 @@ class ResponseEncoder:
             self._usage = part  # type: ignore[assignment]
             return b""
         self._count(size_of(part))
-        return self._encode_all(self.output.take(part))
+        return self._encode_all(self.output.add(part))
 
     def ping(self) -> bytes:
         """A keep-alive: a normal event that changes nothing, such as an empty delta; `chunks` does not count it.

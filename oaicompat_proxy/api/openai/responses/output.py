@@ -75,7 +75,7 @@ class Output:
         self._approval = options.approval
         self.incomplete_reason: str | None = None
 
-    def take(self, part: Part) -> list[Event]:
+    def add(self, part: Part) -> list[Event]:
         handle = _HANDLERS.get(type(part))
         return [] if handle is None else handle(self, part)
 
