@@ -24,8 +24,8 @@ from ..unsupported import IN_RESPONSES, refuse_unsupported
 from ..validation import array_above_max_length, check, check_numbers, check_text
 from .approvals import find_approval
 from .conversation import build_messages
+from .encrypted_content import find_token
 from .response_object import echo_of
-from .session_token import find_token
 from .stored import EARLIER_ITEMS, Earlier, encode_change, encode_input
 from .tools import custom_names, parse_tool_names, parse_tools, server_labels
 

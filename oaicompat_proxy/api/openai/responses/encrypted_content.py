@@ -1,6 +1,5 @@
-"""The token by which the next request of a client with `store: false` finds its session again.
-
-The token is the `encrypted_content` of reasoning items, which such clients send back unchanged.
+"""Finds the session token in the `encrypted_content` of reasoning items, which clients with `store: false` send back
+unchanged. By it their next request finds its session again; `server/sessions/session_token.py` makes and verifies it.
 """
 
 from __future__ import annotations

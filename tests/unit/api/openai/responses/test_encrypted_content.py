@@ -1,6 +1,6 @@
 from typing import Any
 
-from oaicompat_proxy.api.openai.responses.session_token import MAX_TOKEN, find_token
+from oaicompat_proxy.api.openai.responses.encrypted_content import MAX_TOKEN, find_token
 
 
 def reasoning(content: Any) -> dict[str, Any]:
