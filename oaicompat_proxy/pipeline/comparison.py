@@ -17,7 +17,7 @@ from ..dialects.registry import DIALECTS
 from ..recordings.format import Recording, RecordingError
 from ..recordings.masking import mask
 from ..translation.confirmations import CONFIRM_TOOL
-from .pipeline import Outcome, Pipeline
+from .pipeline import ClientAnswer, Pipeline
 
 UNKNOWN_ENVELOPE = Envelope("chatcmpl-replay", 0, "replay")
 
@@ -43,7 +43,7 @@ _FAILURES = (
 """The first characters of the lines of a failure."""
 
 
-def translate(recording: Recording) -> Outcome:
+def translate(recording: Recording) -> ClientAnswer:
     """The answer that the current code makes of the recorded run."""
     find_run_id = DIALECTS[recording.options.dialect].find_run_id
     run_ids = map(find_run_id, recording.runs())

@@ -26,7 +26,7 @@ MAX_ANSWER = 1 << 40
 """Characters of a whole answer. The input bounds it, so this is no limit in practice."""
 
 
-class Outcome(NamedTuple):
+class ClientAnswer(NamedTuple):
     """The client's answer. `data`: the bytes of the stream, or the JSON body."""
 
     status: int
@@ -90,7 +90,7 @@ class Pipeline:
         """The agent's stream has ended: the reader releases events that it held back."""
         return self._read(b"", at_end=True)
 
-    def finish(self) -> Outcome:
+    def finish(self) -> ClientAnswer:
         """The answer. Called after the end of the agent's stream."""
         self.close()
         if not self.is_over:
@@ -100,11 +100,11 @@ class Pipeline:
                 self._failure = error
         is_cut = self._failure is not None and not self._reader.finished
         if isinstance(self._answer, WholeAnswer):
-            return self._as_error(is_cut) or Outcome(200, self._answer.body(), False, False)
+            return self._as_error(is_cut) or ClientAnswer(200, self._answer.body(), False, False)
         if not any(self._data) and (refused := self._as_error(is_cut)):
             return refused
         ending = self._answer.end() if self._failure is None else self._answer.fail(self._failure)
-        return Outcome(200, b"".join([*self._data, ending]), True, is_cut)
+        return ClientAnswer(200, b"".join([*self._data, ending]), True, is_cut)
 
     @property
     def is_over(self) -> bool:
@@ -144,8 +144,8 @@ class Pipeline:
             run_id=run_id,
         )
 
-    def _as_error(self, is_cut: bool) -> Outcome | None:
+    def _as_error(self, is_cut: bool) -> ClientAnswer | None:
         if self._failure is None:
             return None
         error = self._api.encode_error(self._failure)
-        return Outcome(error.status, error.body, False, is_cut)
+        return ClientAnswer(error.status, error.body, False, is_cut)

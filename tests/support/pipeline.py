@@ -130,7 +130,9 @@ def _noted(events: Iterable[Event], read: list[Event]) -> Iterator[Event]:
         yield event
 
 
-def run_pipeline(reads: Iterable[bytes], options: Options, api: ClientApi = CHAT, *, stream: bool) -> pipeline.Outcome:
+def run_pipeline(
+    reads: Iterable[bytes], options: Options, api: ClientApi = CHAT, *, stream: bool
+) -> pipeline.ClientAnswer:
     """The client's bytes for an agent's stream, fed read by read."""
     reads = list(reads)
     entire = pipeline.Pipeline(

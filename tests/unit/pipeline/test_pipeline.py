@@ -9,14 +9,14 @@ import pytest
 from oaicompat_proxy.api.openai.chat.api import CHAT
 from oaicompat_proxy.core.answer import Envelope
 from oaicompat_proxy.core.answer_options import AnswerOptions
-from oaicompat_proxy.pipeline.pipeline import Outcome, Pipeline
+from oaicompat_proxy.pipeline.pipeline import ClientAnswer, Pipeline
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.scripted_gateway import OPENING, failure, run, text
 
 ENVELOPE = Envelope("chatcmpl-1", 1790000000, "owl")
 
 
-def fed(reads: Sequence[bytes], *, stream: bool, open_at: int = -1) -> Outcome:
+def fed(reads: Sequence[bytes], *, stream: bool, open_at: int = -1) -> ClientAnswer:
     pipeline = Pipeline(CHAT, AnswerOptions(stream=stream), ENVELOPE)
     for number, data in enumerate(reads):
         if number == open_at:

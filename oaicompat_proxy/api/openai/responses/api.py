@@ -19,7 +19,7 @@ from .body import ResponseBuilder
 from .encoder import ResponseEncoder, encode_lost_end
 from .output import OutputOptions
 from .recorded_fields import RECORDED_FIELDS
-from .response_object import Outcome, ResponseObject, encode_echo, failed_body
+from .response_object import ResponseObject, ResponseState, encode_echo, failed_body
 from .retries import read_retry_key
 from .routes import ROUTES
 from .stored import apply_change, conversation_name, expand, find_references, input_entry, output_entries
@@ -89,7 +89,7 @@ class ResponsesApi(OpenAiApi):
         return output_entries(answer.id, answer.body(), answer.output.entries()) if form.get("stored") else {}
 
     def first_body(self, envelope: Envelope, form: Form, *, queued: bool) -> bytes:
-        return ResponseObject(envelope, _echo(form)).encode(Outcome("queued" if queued else "in_progress"))
+        return ResponseObject(envelope, _echo(form)).encode(ResponseState("queued" if queued else "in_progress"))
 
     def last_body(self, body: bytes, error: ProxyError, encoder: StreamEncoder | None) -> bytes:
         assert encoder is None or isinstance(encoder, ResponseEncoder)

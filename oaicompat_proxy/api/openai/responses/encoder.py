@@ -16,7 +16,7 @@ from ...protocol import Clock, no_clock
 from .failures import encode_error, encode_failure, failed_status
 from .frames import Event, encode_event
 from .output import Output, OutputOptions
-from .response_object import Outcome, ResponseObject, encode_usage, failed_body
+from .response_object import ResponseObject, ResponseState, encode_usage, failed_body
 
 _TOO_LONG = "The agent's answer is longer than this server holds."
 
@@ -57,14 +57,14 @@ class ResponseEncoder:
 
         It repeats the number of the previous event, because a replayed stream has no keep-alives.
         """
-        event = self.output.idle() or self._lifecycle("in_progress", Outcome("in_progress", self.output.encode()))
+        event = self.output.idle() or self._lifecycle("in_progress", ResponseState("in_progress", self.output.encode()))
         return encode_event(event, max(self.chunks - 1, 0))
 
     def end(self) -> bytes:
         """The terminal event."""
         status = "completed" if self.output.incomplete_reason is None else "incomplete"
-        outcome = finished(self.output, self._usage)
-        return self._encode_all([self._lifecycle(status, outcome)])
+        state = finished(self.output, self._usage)
+        return self._encode_all([self._lifecycle(status, state)])
 
     def body(self) -> bytes:
         """The whole response as JSON, as the terminal event has it."""
@@ -76,14 +76,14 @@ class ResponseEncoder:
         The API has no event for a cancelled response: only the status of the response in `response.failed` tells it.
         """
         start = self._start() if not self.chunks else b""
-        failure = Outcome(failed_status(error), self.output.encode(), error=encode_failure(error))
+        failure = ResponseState(failed_status(error), self.output.encode(), error=encode_failure(error))
         return start + self._encode_all(
             [Event("error", b'"error":%b' % encode_error(error)), self._lifecycle("failed", failure)]
         )
 
     def _start(self) -> bytes:
-        outcome = Outcome("in_progress")
-        return self._encode_all([self._lifecycle(name, outcome) for name in ("created", "in_progress")])
+        state = ResponseState("in_progress")
+        return self._encode_all([self._lifecycle(name, state) for name in ("created", "in_progress")])
 
     def _encode_text(self, text: str, deltas: list[bytes]) -> bytes:
         """`deltas`: the pieces of the text, each as the inside of a JSON string. `_count` is inlined to save a call."""
@@ -106,8 +106,8 @@ class ResponseEncoder:
         if self._left < 0:
             raise UpstreamAnswerTooLong(_TOO_LONG)
 
-    def _lifecycle(self, name: str, outcome: Outcome) -> Event:
-        return Event(f"response.{name}", b'"response":%b' % self._response.encode(outcome))
+    def _lifecycle(self, name: str, state: ResponseState) -> Event:
+        return Event(f"response.{name}", b'"response":%b' % self._response.encode(state))
 
     def _encode_all(self, events: Iterable[Event]) -> bytes:
         encoded = [encode_event(event, number) for number, event in enumerate(events, self.chunks)]
@@ -127,10 +127,10 @@ def encode_lost_end(body: bytes, error: ProxyError, number: int) -> bytes:
     return b"".join(encode_event(event, number + index) for index, event in enumerate(events))
 
 
-def finished(output: Output, usage: UsageTotals | None) -> Outcome:
-    """The outcome of an answer after AnswerFinished."""
+def finished(output: Output, usage: UsageTotals | None) -> ResponseState:
+    """The state of an answer after AnswerFinished."""
     reason = output.incomplete_reason
     if reason is None:
-        return Outcome("completed", output.encode(), encode_usage(usage))
+        return ResponseState("completed", output.encode(), encode_usage(usage))
     details = b'{"reason":"%b"}' % reason.encode()
-    return Outcome("incomplete", output.encode(), encode_usage(usage), incomplete_details=details)
+    return ResponseState("incomplete", output.encode(), encode_usage(usage), incomplete_details=details)

@@ -1,4 +1,4 @@
-"""The `response` object: the request's fields, repeated, and the outcome.
+"""The `response` object: the request's fields, repeated, and the state.
 
 Source: OpenAI API description, `Response`; the fields that Open Responses (version 2026-04-24) requires, too.
 """
@@ -72,7 +72,7 @@ def encode_echo(given: Mapping[str, Any]) -> bytes:
 
 
 @readonly
-class Outcome:
+class ResponseState:
     """The state of a response, or its result. Bytes are JSON."""
 
     status: str
@@ -84,7 +84,7 @@ class Outcome:
 
 
 class ResponseObject:
-    """Encodes the response object of one answer with any outcome."""
+    """Encodes the response object of one answer with any state."""
 
     def __init__(self, envelope: Envelope, echo: bytes, clock: Clock = no_clock) -> None:
         """`echo`: from `encode_echo`. `clock` is read once, when the response is completed."""
@@ -96,14 +96,14 @@ class ResponseObject:
         # state
         self._completed_at: int | None = None
 
-    def encode(self, outcome: Outcome) -> bytes:
+    def encode(self, state: ResponseState) -> bytes:
         """`completed_at` is null unless the status is `completed`, and where no time is known."""
-        if outcome.status == "completed" and self._completed_at is None:
+        if state.status == "completed" and self._completed_at is None:
             self._completed_at = self._clock()
-        completed_at = self._completed_at if outcome.status == "completed" else None
-        ending = b'"error":%b,"incomplete_details":%b' % (outcome.error, outcome.incomplete_details)
-        made = b'"output":[%b],"usage":%b' % (outcome.output, outcome.usage)
-        words = (self._start, outcome.status.encode(), orjson.dumps(completed_at), ending, made, self._echo)
+        completed_at = self._completed_at if state.status == "completed" else None
+        ending = b'"error":%b,"incomplete_details":%b' % (state.error, state.incomplete_details)
+        made = b'"output":[%b],"usage":%b' % (state.output, state.usage)
+        words = (self._start, state.status.encode(), orjson.dumps(completed_at), ending, made, self._echo)
         return b'%b,"status":"%b","completed_at":%b,%b,%b,%b}' % words
 
 

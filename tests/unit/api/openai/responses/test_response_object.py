@@ -3,7 +3,12 @@
 import json
 from collections.abc import Callable
 
-from oaicompat_proxy.api.openai.responses.response_object import Outcome, ResponseObject, encode_echo, encode_usage
+from oaicompat_proxy.api.openai.responses.response_object import (
+    ResponseObject,
+    ResponseState,
+    encode_echo,
+    encode_usage,
+)
 from oaicompat_proxy.core.answer import AnswerStarted
 from tests.support.response_parts import ENVELOPE, STOP, new_encoder
 from tests.support.responses_conformance import check_response_stream
@@ -54,15 +59,16 @@ def seconds_from(first: int) -> Callable[[], int]:
 def test_a_completed_response_has_one_time_of_its_end() -> None:
     response = ResponseObject(ENVELOPE, encode_echo({}), seconds_from(1790000007))
     states = ["queued", "in_progress", "completed", "completed"]
-    times = [json.loads(response.encode(Outcome(state)))["completed_at"] for state in states]
+    times = [json.loads(response.encode(ResponseState(state)))["completed_at"] for state in states]
     assert times == [None, None, 1790000007, 1790000007]
 
 
 def test_a_response_that_is_not_completed_has_no_time_of_its_end() -> None:
     response = ResponseObject(ENVELOPE, encode_echo({}), seconds_from(1790000007))
     states = ["incomplete", "failed", "cancelled"]
-    assert [json.loads(response.encode(Outcome(state)))["completed_at"] for state in states] == [None] * 3
+    assert [json.loads(response.encode(ResponseState(state)))["completed_at"] for state in states] == [None] * 3
 
 
 def test_without_a_clock_no_time_is_invented() -> None:
-    assert json.loads(ResponseObject(ENVELOPE, encode_echo({})).encode(Outcome("completed")))["completed_at"] is None
+    made = ResponseObject(ENVELOPE, encode_echo({})).encode(ResponseState("completed"))
+    assert json.loads(made)["completed_at"] is None
