@@ -27,6 +27,12 @@ Result = TypeVar("Result")
 LOCK_WAIT = 2.0
 """Seconds for which a write waits for the lock of another process."""
 
+SHORT_LOCK_WAIT = 0.02
+"""The same after a write has waited in vain: one thread makes all calls, so each of them waits for those before it."""
+
+SHORT_WAIT_SECONDS = 5.0
+"""Seconds of short waits after a write that waited in vain. A successful write ends them earlier."""
+
 MAX_BYTES = 1024 * 1024 * 1024
 """Bytes of all entries of one caller."""
 
@@ -76,6 +82,9 @@ class AnswerDatabase:
         self._thread = ThreadPoolExecutor(1, "answer database")
         # state
         self._connection: sqlite3.Connection | None = None
+        self._lock_wait = LOCK_WAIT
+        self._short_until = 0.0
+        """Monotonic time until which writes wait a short time."""
         try:
             path.touch(mode=0o600)  # prompts are in it
             with contextlib.closing(_connect(path)) as connection:  # not kept: a fork must not share a connection
@@ -145,9 +154,26 @@ class AnswerDatabase:
     def _transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with _mapped_errors():
             if self._connection is None:
-                self._connection = _connect(self._path)
-            with self._connection:
-                return work(self._connection)
+                self._connection, self._lock_wait = _connect(self._path), LOCK_WAIT
+            connection = self._connection
+            self._limit_lock_wait(connection)
+            try:
+                with connection:
+                    done = work(connection)
+                    has_written = connection.in_transaction
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                    self._short_until = time.monotonic() + SHORT_WAIT_SECONDS
+                raise
+            if has_written:
+                self._short_until = 0.0
+            return done
+
+    def _limit_lock_wait(self, connection: sqlite3.Connection) -> None:
+        wait = SHORT_LOCK_WAIT if time.monotonic() < self._short_until else LOCK_WAIT
+        if wait != self._lock_wait:
+            connection.execute(f"PRAGMA busy_timeout = {wait * 1000:.0f}")
+            self._lock_wait = wait
 
     def _disconnect(self) -> None:
         if self._connection is not None:

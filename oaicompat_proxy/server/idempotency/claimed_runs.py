@@ -163,8 +163,8 @@ async def _acquire(claims: Claims, claim: Claim, elsewhere: _Elsewhere) -> bytes
                 return None
             if seen is None or loop.time() - seen > HOLDER_TIMEOUT:
                 raise StoreUnavailable(
-                    "The Redis that the workers of this proxy share cannot be reached, so it is not known whether "
-                    "this request has run. Send it again a little later."
+                    "What this server stores of earlier requests cannot be reached, so it is not known whether this "
+                    "request has run. Send it again a little later."
                 ) from error
         await asyncio.sleep(POLL_INTERVAL)
 

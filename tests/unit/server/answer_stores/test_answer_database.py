@@ -1,5 +1,8 @@
 import asyncio
+import contextlib
+import sqlite3
 import stat
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 
 from oaicompat_proxy.config.settings import ConfigError
 from oaicompat_proxy.core.errors import InvalidRequest, StoreUnavailable
+from oaicompat_proxy.server.answer_stores import answer_database
 from oaicompat_proxy.server.answer_stores.answer_database import AnswerDatabase
 from oaicompat_proxy.server.answer_stores.stored_answers import ENTRIES_OF_ANSWER, Bounds
 
@@ -85,6 +89,42 @@ async def test_only_its_owner_may_read_the_file(database: AnswerDatabase, tmp_pa
     await database.add("alice", {"a": b"1"})
     for file in files(tmp_path):
         assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
+
+
+async def test_those_who_wait_for_a_locked_file_wait_once(
+    database: AnswerDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = 0.2
+    monkeypatch.setattr(answer_database, "LOCK_WAIT", wait)
+    with contextlib.closing(sqlite3.connect(tmp_path / "answers.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        refused = [database.replace("alice", str(number), None, b"1") for number in range(20)]
+        errors = await asyncio.gather(*refused, return_exceptions=True)
+        assert time.monotonic() - began < 20 * wait / 2
+        assert all(isinstance(error, StoreUnavailable) for error in errors)
+        assert await database.find("alice", ["0"], max_bytes=100) == {}, "reading needs no lock"
+        other.execute("ROLLBACK")
+    assert await database.replace("alice", "a", None, b"1")
+
+
+async def test_after_a_successful_write_the_next_waits_again(
+    database: AnswerDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_database, "LOCK_WAIT", 0.05)
+    with contextlib.closing(sqlite3.connect(tmp_path / "answers.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            await database.replace("alice", "a", None, b"1")
+        other.execute("ROLLBACK")
+        assert await database.replace("alice", "a", None, b"1")
+        monkeypatch.setattr(answer_database, "LOCK_WAIT", 60)
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.ensure_future(database.replace("alice", "b", None, b"1"))
+        done, _ = await asyncio.wait([writing], timeout=10 * answer_database.SHORT_LOCK_WAIT)
+        assert not done
+        other.execute("ROLLBACK")
+        assert await writing
 
 
 @pytest.mark.slow
