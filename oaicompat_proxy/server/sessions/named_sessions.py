@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
-from ..shared_storage.redis_client import find_keys, mapped_errors
+from ..shared_storage.redis_client import find_keys, mapped_errors, text_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -141,7 +141,7 @@ class RedisNames:
     async def answered(self, session: str) -> str | None:
         with mapped_errors():
             found: bytes | None = await self._redis.get(self._prefix + session)  # type: ignore[assignment]
-        return None if found is None else found.decode()
+        return None if found is None else text_of(found)
 
     async def set_answered(self, session: str, fingerprint: str) -> None:
         with mapped_errors():

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ..shared_storage.redis_client import find_keys, mapped_errors
+from ..shared_storage.redis_client import find_keys, mapped_errors, text_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -217,7 +217,7 @@ class RedisStore:
     async def claim(self, fingerprint: str) -> str | None:
         with mapped_errors():
             session = await self._claim([self._prefix + fingerprint, self._expiries], [self._milliseconds])
-        return session.decode() if session else None
+        return text_of(session) if session else None
 
     async def expire(self) -> list[str]:
         with mapped_errors():
@@ -248,8 +248,8 @@ class RedisStore:
             with mapped_errors():
                 held: Any = await self._redis.get(key)
             if held is not None:
-                yield key, held[1:].decode() if held.startswith(b"=") else ""
+                yield key, text_of(held[1:]) if held.startswith(b"=") else ""
 
 
 def _decode(sessions: list[Any]) -> list[str]:
-    return [session.decode() for session in sessions]
+    return [text_of(session) for session in sessions]

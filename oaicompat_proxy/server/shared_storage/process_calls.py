@@ -128,19 +128,30 @@ class ProcessCalls:
     def _receive(self, entry: bytes) -> None:
         """Handles an entry of this process' list: a reply to its own call, or a call of another process."""
         head, _, body = entry.partition(b"\n")
-        members = orjson.loads(head)
-        if "reply" in members:
-            reply = self._replies.get(members["reply"])
-            if reply is not None and not reply.done():
-                reply.set_result(body)
-        elif len(self._answering) < MAX_ANSWERED:
-            task = asyncio.create_task(self._reply(members, body), name="answer another process")
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
+        match _members(head):
+            case {"reply": int(number)}:
+                reply = self._replies.get(number)
+                if reply is not None and not reply.done():
+                    reply.set_result(body)
+            case {"from": str(process), "number": int(number)} if len(self._answering) < MAX_ANSWERED:
+                self._answer_later(process, number, body)
 
-    async def _reply(self, call: dict[str, Any], asked: bytes) -> None:
+    def _answer_later(self, process: str, number: int, asked: bytes) -> None:
+        task = asyncio.create_task(self._reply(process, number, asked), name="answer another process")
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _reply(self, process: str, number: int, asked: bytes) -> None:
         try:
             with contextlib.suppress(StoreUnavailable):
-                await self._send(call["from"], {"reply": call["number"]}, await self._answer(asked))
+                await self._send(process, {"reply": number}, await self._answer(asked))
         except Exception:
             log.exception("a call of another process failed")
+
+
+def _members(head: bytes) -> Any:
+    """The first line of an entry; None if no process of ours has written it."""
+    try:
+        return orjson.loads(head)
+    except orjson.JSONDecodeError:
+        return None

@@ -76,6 +76,11 @@ def mapped_errors() -> Iterator[None]:
         ) from error
 
 
+def text_of(value: bytes) -> str:
+    """A text that was stored in Redis. Bytes of a foreign program become a text that matches nothing of ours."""
+    return value.decode("utf-8", "backslashreplace")
+
+
 SCAN_COUNT = 1000
 """Keys that Redis looks at in one step of a search."""
 
@@ -83,4 +88,4 @@ SCAN_COUNT = 1000
 async def find_keys(redis: Redis, pattern: str) -> list[str]:
     """All keys that match a pattern. Redis scans all of its keys, in steps. Raises StoreUnavailable."""
     with mapped_errors():
-        return [key.decode() async for key in redis.scan_iter(match=pattern, count=SCAN_COUNT)]
+        return [text_of(key) async for key in redis.scan_iter(match=pattern, count=SCAN_COUNT)]

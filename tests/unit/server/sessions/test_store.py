@@ -263,3 +263,16 @@ async def test_named_sessions_give_way_like_all_others(stores: list[SessionStore
     here, _ = stores
     unwanted = [await here.put(f"d{number}", f"s{number}", named=True) for number in range(5)]
     assert unwanted == [[], [], [], ["s0"], ["s1"]]
+
+
+async def test_foreign_bytes_fail_no_run_and_no_other_session_is_lost(redis_server: RedisServer, clock: Clock) -> None:
+    async with redis_client.connect(redis_server.url) as redis:
+        store = RedisStore(redis, "foreign", ttl=TTL, size=3)
+        await store.put("d1", "s1")
+        await redis.zadd("oaicompat:sessionsforeign", {b"\xff\xfe": 0})
+        await redis.set("oaicompat:session:foreignd2", b"=\xff")
+        await redis.set("oaicompat:session:foreign\udcff".encode("utf-8", "surrogateescape"), b"=s3")
+        assert await store.claim("d2") is None
+        clock.now += TTL + 1
+        assert sorted(await store.put("d3", "s4")) == ["\\xff\\xfe", "s1"]
+        assert "s4" in await store.find_owned("")

@@ -53,6 +53,18 @@ async def test_without_a_reply_there_is_none(pair: tuple[ProcessCalls, ...], pro
     assert await a.call("b", b"next", within=5) == b"txen"
 
 
+@pytest.mark.parametrize(
+    "entry", [b"", b"\xff\xfe", b"[]\n", b"null", b"{}", b'{"reply": []}', b'{"from": 1, "number": 1}']
+)
+async def test_foreign_entries_are_skipped(
+    pair: tuple[ProcessCalls, ...], own_redis: RedisServer, entry: bytes
+) -> None:
+    a, _ = pair
+    async with redis_client.connect(own_redis.url) as redis:
+        await redis.rpush("oaicompat:calls:b", entry)  # type: ignore[misc]
+    assert await a.call("b", b"next", within=5) == b"txen"
+
+
 async def test_a_process_that_stops_sends_the_replies_that_are_on_their_way(own_redis: RedisServer) -> None:
     asked, goes_on = asyncio.Event(), asyncio.Event()
 
