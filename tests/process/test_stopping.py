@@ -153,6 +153,24 @@ async def test_a_second_signal_ends_it_at_once(start: Start, agent: Agent) -> No
     agent.kept_sessions |= {agent.runs[0].session}
 
 
+async def test_it_stops_listening_while_a_reload_waits_for_old_workers(agent: Agent) -> None:
+    """Nobody would answer the connections that the address accepts."""
+    gate = asyncio.Event()
+    agent.replies("/invoke", apps("default"))
+    agent.plays(OPENING, text("Still "), gate, text("here"), closing())
+    flags = ("--workers", "2", "--drain-timeout", LONG)
+    async with proxy_before(agent.url, *flags) as (child, base), asking(base) as response:
+        child.signal(signal.SIGHUP)
+        await asyncio.to_thread(child.wait_for, "(?s)(Booting worker.*){4}")
+        child.signal(signal.SIGTERM)
+        async with asyncio.timeout(AT_ONCE):
+            await until_refused(base)
+        gate.set()
+        assert check_stream(await response.read(), include_usage=False).text == "Still here"
+        assert await end(child) == 0
+    assert child.output.count("Booting worker") == 4
+
+
 async def test_it_is_unready_before_it_stops_listening(start: Start, agent: Agent) -> None:
     async with start("--drain-delay", LONG) as (child, base), aiohttp.ClientSession() as client:
         async with client.get(f"{base}/readyz") as response:

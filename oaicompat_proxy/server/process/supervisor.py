@@ -146,6 +146,7 @@ class GracefulArbiter(Arbiter):
         super().__init__(app)
         self._stopped_by: int | None = None
         self._killed_by: int | None = None
+        self._is_reloading = False
 
     def signal(self, sig: int, frame: FrameType | None) -> None:
         """Signals take effect also while gunicorn waits for old workers and does not read its queue."""
@@ -165,13 +166,30 @@ class GracefulArbiter(Arbiter):
 
     def murder_workers(self) -> None:
         """gunicorn calls it every second to check its workers, so it also notifies the watchdog of systemd."""
-        if watchdog_timeout():
-            notify("WATCHDOG=1")
+        _feed_watchdog()
         super().murder_workers()
+
+    def reap_workers(self) -> None:
+        """gunicorn calls it again and again while a reload waits for old workers, and does nothing else meanwhile.
+
+        A shutdown ends that wait: until then the address would accept connections that nobody answers.
+        """
+        super().reap_workers()
+        if self._is_reloading:
+            _feed_watchdog()
+            if self._stopped_by is not None:
+                raise StopIteration  # as gunicorn itself ends at SIGTERM
 
     def handle_hup(self) -> None:
         if self._stopped_by is None:  # a reload that was queued before the shutdown would start workers again
             super().handle_hup()
+
+    def reload(self) -> None:
+        self._is_reloading = True
+        try:
+            super().reload()
+        finally:
+            self._is_reloading = False
 
     def halt(self, reason: str | None = None, exit_status: int = EXIT_OK) -> None:
         """Raises SystemExit."""
@@ -183,3 +201,8 @@ class GracefulArbiter(Arbiter):
             if exit_status == EXIT_OK and self.app.interrupted[0]:
                 raise SystemExit(EXIT_INTERRUPTED) from None
             raise
+
+
+def _feed_watchdog() -> None:
+    if watchdog_timeout():
+        notify("WATCHDOG=1")

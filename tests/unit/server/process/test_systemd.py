@@ -17,8 +17,10 @@ import aiohttp
 import pytest
 
 from oaicompat_proxy.server.process.systemd import notify, readiness, watchdog, watchdog_timeout
+from tests.support.conformance import check_stream
 from tests.support.processes import START, Child, free_port, proxy_before, stopping
-from tests.support.scripted_gateway import Agent
+from tests.support.proxy import CHAT, chat_body
+from tests.support.scripted_gateway import OPENING, Agent, closing, text
 from tests.unit.server.endpoints.test_models import apps
 
 pytestmark = pytest.mark.slow
@@ -153,3 +155,25 @@ async def test_several_workers_are_one_process_to_systemd(
         child.signal(signal.SIGTERM)
         assert await asyncio.to_thread(child.status) == 0
     assert [each for each in waiting(systemd) if each != "WATCHDOG=1"] == ["STOPPING=1"]
+
+
+async def test_several_workers_give_signs_of_life_while_old_ones_still_answer(
+    agent: Agent, systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd would end the service, and with it the answers for which the reload waits."""
+    monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+    gate = asyncio.Event()
+    agent.replies("/invoke", apps("default"))
+    agent.plays(OPENING, text("Still here"), gate, closing())
+    async with (
+        proxy_before(agent.url, "--workers", "2") as (child, base),
+        aiohttp.ClientSession() as client,
+        client.post(base + CHAT, data=chat_body()) as response,
+    ):
+        child.signal(signal.SIGHUP)
+        await asyncio.to_thread(child.wait_for, "(?s)(Booting worker.*){4}")
+        waiting(systemd)
+        systemd.settimeout(START)
+        assert {await asyncio.to_thread(receive, systemd) for _ in range(3)} == {"WATCHDOG=1"}
+        gate.set()
+        assert check_stream(await response.read(), include_usage=False).text == "Still here"
