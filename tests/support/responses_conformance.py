@@ -29,6 +29,8 @@ EVENTS = {
 }
 """The official types by the value of their `type`."""
 OPEN_RESPONSES_FIELDS = {"presence_penalty", "frequency_penalty", "store"}
+DESCRIBED_FIELDS = {"response.function_call_arguments.done": {"name"}}
+"""Fields that OpenAI's description requires of an event, and that the official client's type does not have."""
 REQUIRED_FIELDS = {
     *("id", "object", "created_at", "completed_at", "status", "error", "incomplete_details", "instructions", "model"),
     *("previous_response_id", "tools", "tool_choice", "truncation", "parallel_tool_calls", "text", "top_p", "output"),
@@ -277,6 +279,8 @@ class _ItemChecker:
         elif kind.endswith(".done"):
             self._whole = event.get("text", event.get("arguments", event.get("input")))
             _require(self._whole == self._text, f"done says {self._whole!r} after {self._text!r}")
+            if kind == "function_call_arguments.done":
+                _require(event["name"] == self.item["name"], "the name of another function")
         elif kind == "output_text.annotation.added":
             _require(event["annotation_index"] == len(self._annotations), "an annotation is missing")
             self._annotations.append(event["annotation"])
@@ -356,8 +360,11 @@ def _validate(event: dict[str, Any], odd: bool) -> None:
         parsed = EVENTS[event["type"]].model_validate(event, strict=True)
     except ValidationError as error:
         raise Violation(f"the official client's types refuse it: {event} {error}") from error
+    of_description = DESCRIBED_FIELDS.get(event["type"], set())
     for path, name in _extras(parsed, ""):
-        _require(name in OPEN_RESPONSES_FIELDS, f"a field that is not OpenAI's: {path}.{name} in {event}")
+        _require(
+            name in OPEN_RESPONSES_FIELDS | of_description, f"a field that is not OpenAI's: {path}.{name} in {event}"
+        )
 
 
 def _typed(response: dict[str, Any], odd: bool) -> dict[str, Any]:

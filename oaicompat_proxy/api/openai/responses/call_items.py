@@ -21,13 +21,17 @@ TRUNCATED = "… (truncated)"
 
 
 class FunctionCallItem(Item):
-    """A call of a function that the client is to run."""
+    """A call of a function that the client is to run.
+
+    OpenAI's description requires the function's `name` in `function_call_arguments.done`, too.
+    """
 
     prefix = "fc"
 
     def __init__(self, index: int, answer: str, call: ToolCallOpened) -> None:
         super().__init__(index, answer)
-        self._call = b'"call_id":%b,"name":%b' % (json_text.encode(call.id), json_text.encode(call.name))
+        self._name = json_text.encode(call.name)
+        self._call = b'"call_id":%b,"name":%b' % (json_text.encode(call.id), self._name)
         self._pieces: list[str] = []
 
     def open(self) -> list[Event]:
@@ -39,8 +43,9 @@ class FunctionCallItem(Item):
 
     def close(self, status: Status) -> list[Event]:
         arguments = json_text.encode("".join(self._pieces))
+        done = b'%b,"name":%b,"arguments":%b' % (self.place, self._name, arguments)
         return [
-            Event("response.function_call_arguments.done", b'%b,"arguments":%b' % (self.place, arguments)),
+            Event("response.function_call_arguments.done", done),
             self._done(self._item(status.encode(), arguments)),
         ]
 
