@@ -7,7 +7,6 @@ for a bounded time. A request waits for a fetch at most two seconds, however lon
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from yarl import URL
 from ...core.errors import IssuerUnavailable, UpstreamError
 from ..upstream.http_client import HttpClient
 from ..upstream.http_exchange import Limits
-from .tokens import Head, IssuerKey, find_key, read_keys
+from .tokens import Head, IssuerKey, find_key, read_keys, read_keys_url
 
 log = logging.getLogger(__name__)
 
@@ -144,14 +143,11 @@ class IssuerKeys:
 
     async def _discover(self) -> str:
         """The URL of the keys. Raises ValueError, UpstreamError."""
-        document = json.loads(await _get(self._issuer.rstrip("/") + CONFIGURATION))
-        if not isinstance(document, dict) or document.get("issuer") != self._issuer:
-            raise ValueError(f"{CONFIGURATION} is of another issuer; the names must be equal in every character")
-        address = document.get("jwks_uri")
-        schemes = ("https://",) if self._issuer.startswith("https://") else ("https://", "http://")
-        if not isinstance(address, str) or not address.startswith(schemes):
-            raise ValueError(f"{CONFIGURATION} has no usable jwks_uri")
-        return address
+        document = await _get(self._issuer.rstrip("/") + CONFIGURATION)
+        try:
+            return read_keys_url(document, self._issuer)
+        except ValueError as error:
+            raise ValueError(f"{CONFIGURATION}: {error}") from error
 
 
 class Issuers:

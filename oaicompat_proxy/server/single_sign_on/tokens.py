@@ -85,6 +85,20 @@ def read_keys(text: bytes) -> list[IssuerKey]:
     return [key for key in found if key is not None]
 
 
+def read_keys_url(text: bytes, issuer: str) -> str:
+    """The URL of the keys in an issuer's configuration. Raises ValueError if it has none, or if an issuer at `https://`
+    has its keys at `http://`, where anybody between could replace them.
+    """
+    document = json.loads(text)
+    if not isinstance(document, dict) or document.get("issuer") != issuer:
+        raise ValueError("it is of another issuer; the names must be equal in every character")
+    url = document.get("jwks_uri")
+    schemes = ("https://",) if issuer.startswith("https://") else ("https://", "http://")
+    if not isinstance(url, str) or not url.startswith(schemes):
+        raise ValueError(f"its jwks_uri must begin with {' or '.join(schemes)}")
+    return url
+
+
 def find_key(keys: Sequence[IssuerKey], head: Head) -> IssuerKey | None:
     """The key that a token names; if it names none, the only key that fits; else None."""
     fitting = [each for each in keys if head.algorithm in each.algorithms and head.kid in ("", each.kid)]

@@ -276,3 +276,9 @@ def test_the_sections_are_all_settings_in_the_order_of_the_table() -> None:
     names = [each.name for section in reversed(Config.__bases__) for each in fields(section)]
     assert names == [each.name for each in SETTINGS]
     assert (names[0], names[-1]) == ("upstream", "record_total")
+
+
+def test_a_token_of_ours_opens_the_gateway_beside_the_clients() -> None:
+    assert made(pass_authorization=True).only_client_credentials
+    assert not made(pass_authorization=True, upstream_token="ours").only_client_credentials
+    assert not made().only_client_credentials

@@ -3,7 +3,7 @@ from collections import Counter
 from oaicompat_proxy.core.caller import Owner
 from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
-from oaicompat_proxy.server.kept_data import StoredEntries, count_kept, delete_kept
+from oaicompat_proxy.server.kept_data import StoredEntries, count_kept, delete_kept, in_each_place
 
 
 class Notes:
@@ -37,3 +37,11 @@ async def test_each_kind_is_counted_and_deleted() -> None:
     assert await answers.find("kept alice", ["a", "b"], max_bytes=1_000_000) == {}
     assert await count_kept(kinds, {Owner("kept bob")}) == {"stored_responses": 1, "notes": 1}
     await delete_kept(kinds, {Owner("kept bob")})
+
+
+def test_a_store_that_gateways_share_counts_once() -> None:
+    answers = MemoryAnswers(Bounds(100, 60))
+    first, same = (StoredEntries("stored_responses", "redis", answers) for _ in range(2))
+    other = StoredEntries("conversations", "redis", answers)
+    one, two = Notes(alice=1), Notes(alice=1)
+    assert in_each_place([first, one, same, other, two]) == [first, one, other, two]

@@ -58,6 +58,14 @@ def test_what_a_connection_logs_stands_between_the_rest() -> None:
     assert seen[0][0] == seen[1][0] <= seen[2][0]
 
 
+def test_a_second_run_stands_between_the_reads_of_both() -> None:
+    seen = new_run(lambda run: 1000)
+    log(seen, b"a")
+    seen.begin_next_run()
+    log(seen, b"b")
+    assert [(kind, data) for _, kind, data in seen.entries()[0]] == [("native", b"a"), ("run", b""), ("native", b"b")]
+
+
 def test_a_clock_that_lags_does_not_go_back() -> None:
     run = new_run(lambda run: 1000)
     run.ping(b": ping")

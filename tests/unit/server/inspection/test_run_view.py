@@ -65,3 +65,22 @@ def test_pings_and_slow_clients_are_marks() -> None:
     seen.add(1.0, "ping", b"")
     seen.add(2.0, "slow", b"")
     assert seen.changes()["marks"] == [{"ms": 1.0, "kind": "ping"}, {"ms": 2.0, "kind": "slow"}]
+
+
+def test_a_second_run_of_an_answer_is_a_mark() -> None:
+    seen = view()
+    seen.add(1.0, "native", b"".join(run("a")))
+    seen.add(2.0, "run", b"")
+    seen.add(3.0, "native", b"".join(run("b")))
+    shown = seen.changes()
+    assert shown["marks"] == [{"ms": 2.0, "kind": "run"}]
+    assert [each["begin"] for each in shown["spans"] if each["lane"] == "tick"] == [1.0, 3.0]
+
+
+def test_the_end_of_the_run_ends_every_span() -> None:
+    seen = view()
+    seen.add(1.0, "native", b"".join(OPENING) + text("Hel"))
+    before = [each["end"] for each in seen.changes()["spans"]]
+    assert None in before
+    seen.end(5.0)
+    assert [each["end"] for each in seen.changes()["spans"]] == [5.0 if end is None else end for end in before]

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.errors import InvalidToken
-from oaicompat_proxy.server.single_sign_on.tokens import Head, find_key, looks_like_token, read_head, read_keys, verify
+from oaicompat_proxy.server.single_sign_on.tokens import (
+    Head,
+    find_key,
+    looks_like_token,
+    read_head,
+    read_keys,
+    read_keys_url,
+    verify,
+)
 from tests.support.issuer import AUDIENCE, Issuer, SigningKey, segment
 
 RSA, WEAK, CURVE, EDWARDS = (
@@ -61,6 +69,26 @@ def test_a_key_that_is_no_strong_public_key_for_signatures_is_left_out(jwk: Any)
 def test_what_is_no_key_set_is_an_error(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_keys(text)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [("https://id.test", "https://keys.test/k"), ("http://id.test", "http://id.test/k"), ("http://a", "https://b/k")],
+)
+def test_the_keys_are_where_the_configuration_says(issuer: str, url: str) -> None:
+    assert read_keys_url(json.dumps({"issuer": issuer, "jwks_uri": url}).encode(), issuer) == url
+
+
+@pytest.mark.parametrize("url", ["http://id.test/k", "file:///etc/passwd", "", None, ["https://id.test/k"]])
+def test_a_secure_issuer_has_its_keys_at_a_secure_address(url: Any) -> None:
+    with pytest.raises(ValueError, match=r"jwks_uri must begin with https://$"):
+        read_keys_url(json.dumps({"issuer": "https://id.test", "jwks_uri": url}).encode(), "https://id.test")
+
+
+@pytest.mark.parametrize("document", [[], None, {}, {"issuer": "https://id.test/", "jwks_uri": "https://id.test/k"}])
+def test_the_configuration_of_another_issuer_is_refused(document: Any) -> None:
+    with pytest.raises(ValueError, match="another issuer"):
+        read_keys_url(json.dumps(document).encode(), "https://id.test")
 
 
 def test_an_algorithm_of_the_key_set_is_the_only_one() -> None:
