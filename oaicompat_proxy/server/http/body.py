@@ -14,10 +14,18 @@ from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTime
 from ...core.request import RequestLimits
 from ..context import CONTEXT, server_of
 from ..event_loop.yielding import LARGE_REQUEST, yield_control
-from ..upstream.decompression import Inflater
+from ..upstream.decompression import PIECE, SLICE, Inflater
 from .aiohttp_internals import take_body
 
 Body = TypeVar("Body", bytes, bytearray)
+
+PIECE_WORK = 512
+"""Bytes that could be inflated in the time that a piece of one byte takes: it may be a member of its own."""
+
+TURN_WORK = PIECE // 2
+"""Bytes of a large body that are inflated in one turn of the event loop. A slice without output may be hundreds of
+empty members.
+"""
 
 
 def limits_of(config: Config) -> RequestLimits:
@@ -97,7 +105,7 @@ async def _read(content: StreamReader, limit: int) -> bytes:
 
 async def _inflate(content: StreamReader, limit: int, inflater: Inflater) -> bytes:
     """The compressed bytes have the same limit as the inflated ones, because they may inflate to nothing."""
-    body, received = bytearray(), 0
+    body, received, work = bytearray(), 0, 0
     async for data in content.iter_any():
         received += len(data)
         if received > limit:
@@ -105,7 +113,9 @@ async def _inflate(content: StreamReader, limit: int, inflater: Inflater) -> byt
         for piece in inflater.feed(data):
             body += piece
             _bounded(body, limit)
-            if len(body) > LARGE_REQUEST:
+            work += len(piece) + PIECE_WORK if piece else SLICE
+            if work >= TURN_WORK and max(received, len(body)) > LARGE_REQUEST:
+                work = 0
                 await yield_control()
     if received and not inflater.is_whole:
         raise inflater.broken()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 import zlib
 from collections.abc import AsyncIterator
 
@@ -106,3 +107,26 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_runs_nothing(proxy
     await line.close()
     assert (await front.get("/healthz")).status == 200
     assert agent.exchanges == []
+
+
+async def longest_turn(turns: list[float]) -> None:
+    """Appends the processor time of each turn of the event loop, until it is cancelled."""
+    while True:
+        began = time.thread_time()
+        await asyncio.sleep(0)
+        turns.append(time.thread_time() - began)
+
+
+@pytest.mark.parametrize("member", [b"", b" "], ids=["empty", "of one byte"])
+async def test_many_members_do_not_hold_the_event_loop(proxy: StartProxy, agent: Agent, member: bytes) -> None:
+    agent.plays(run("Hello"))
+    body = gzip.compress(member) * 45_000 + gzip.compress(chat_body())
+    front = await proxy()
+    turns: list[float] = []
+    ticker = asyncio.create_task(longest_turn(turns))
+    try:
+        received = await front.post(body, headers={"Content-Encoding": "gzip"})
+    finally:
+        ticker.cancel()
+    assert received.status == 200
+    assert max(turns) < sum(turns) / 5
