@@ -26,6 +26,8 @@ async def ready(request: web.Request) -> web.Response:
     gateways = request.app[GATEWAYS]
     found = await asyncio.gather(*map(_check, gateways))
     labels = [f"{each.runtime.config.prefix}: " if len(gateways) > 1 else "" for each in gateways]
+    for gateway, label, each in zip(gateways, labels, found, strict=True):
+        gateway.runtime.readiness.log_change(label, each.reason)
     if reasons := [label + each.reason for label, each in zip(labels, found, strict=True) if each.reason]:
         return web.json_response({"status": "unavailable", "reason": " ".join(reasons)}, status=503)
     notes = [label + each.note for label, each in zip(labels, found, strict=True) if each.note]

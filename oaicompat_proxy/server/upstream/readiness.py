@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
 
 CACHE_SECONDS = 1.0
 """Seconds for which a result is cached."""
@@ -21,6 +24,7 @@ class Readiness:
         # state
         self._checking: asyncio.Task[str] | None = None
         self._checked_at = 0.0
+        self._is_ready = True
 
     async def check(self) -> str:
         """Returns the note of a shared or cached check. Raises what it raises, and TimeoutError after CHECK_TIMEOUT."""
@@ -36,3 +40,14 @@ class Readiness:
                 return await self._check()
         finally:
             self._checked_at = asyncio.get_running_loop().time()
+
+    def log_change(self, label: str, reason: str) -> None:
+        """Logs the first check that fails, with its reason, and the first that succeeds again.
+
+        Most supervisors show only the status of a probe. `label`: the prefix of the gateway if there are several.
+        """
+        if self._is_ready and reason:
+            log.warning("not ready: %s%s", label, reason)
+        elif not self._is_ready and not reason:
+            log.info("%sready again", label)
+        self._is_ready = not reason

@@ -98,6 +98,22 @@ async def test_a_gateway_that_was_found_stays_one(
     assert agent.runs == []
 
 
+async def test_the_log_says_once_why_a_proxy_is_not_ready(
+    proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kubernetes shows the status of a probe, and not its body."""
+    monkeypatch.setattr("oaicompat_proxy.server.upstream.readiness.CACHE_SECONDS", 0.0)
+    caplog.set_level("INFO", "oaicompat_proxy.server.upstream.readiness")
+    front = await proxy()
+    reasons = []
+    for reply in (apps("demo"), *[answer({"error": "Internal server error"}, 500)] * 2, *[apps("demo")] * 2):
+        agent.replies("/invoke", reply)
+        reasons.append(json.loads((await front.get("/readyz")).body).get("reason"))
+    lines = [each for each in caplog.records if each.name.endswith(".readiness")]
+    assert [each.levelname for each in lines] == ["WARNING", "INFO"]
+    assert [each.getMessage() for each in lines] == [f"not ready: {reasons[1]}", "ready again"]
+
+
 async def test_a_gateway_that_says_nothing_is_no_gateway(proxy: StartProxy, agent: Agent) -> None:
     agent.replies("/invoke", Reply(["stall"], framing="raw"))
     assert (await (await proxy(silence_timeout=0.1)).get("/readyz")).status == 503
