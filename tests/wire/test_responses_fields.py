@@ -199,7 +199,7 @@ async def test_null_is_as_good_as_absent(agent: Agent, front: Proxy, name: str) 
     plain = await respond(front)
     response = await respond(front, **{"model": "owl", name: None})
     assert passed_on(agent) == {}
-    ids = ("id", "created_at", "model", "output")
+    ids = ("id", "created_at", "completed_at", "model", "output")
     assert {key: response[key] for key in response if key not in ids} == {
         key: plain[key] for key in plain if key not in ids
     }
