@@ -61,6 +61,10 @@ class Reader(Protocol):
         """
         ...
 
+    def feed_chunks(self, chunks: list[bytes]) -> Iterable[Event]:
+        """`feed` for bytes that came in these HTTP chunks, cut anywhere. The list is not kept."""
+        ...
+
     @property
     def flush_delay(self) -> float | None:
         """Seconds of silence after which `flush` must be called; None if nothing is buffered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -42,7 +43,7 @@ class StreamSink(Protocol):
 
     async def wait_drained(self) -> None: ...
 
-    async def end(self, data: bytes) -> None: ...
+    async def end(self, pieces: Sequence[bytes]) -> None: ...
 
     async def fail(self, error: ProxyError) -> None: ...
 

@@ -58,6 +58,10 @@ class EventReader:
         for frame in self._frames.feed(data):
             yield from self._read(frame)
 
+    def feed_chunks(self, chunks: list[bytes]) -> Iterator[Event]:
+        """`feed` for bytes that came in these HTTP chunks."""
+        return self.feed(b"".join(chunks))
+
     def flush(self, *, at_end: bool) -> Sequence[Event]:
         """The buffered events. At the end of the stream a last frame without its empty line counts, if it is whole.
 

@@ -112,7 +112,7 @@ async def _send_stream(
                     await _check(answer.structured, context.server.processor)
                     last += answer.complete()
             await on_complete()
-            await sink.end(b"".join([*last, answer.end()]))
+            await sink.end([*last, answer.end()])
             report.on_sent()
         except ClientGone:
             report.on_client_gone()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -173,17 +173,17 @@ class OnePacket(web.StreamResponse):
     headers must hold all that aiohttp adds, in its order: `Content-Length` or `Transfer-Encoding`, `Date`, `Server`.
     """
 
-    def send_chunk(self, request: web.BaseRequest, body: bytes) -> Coroutine[Any, Any, None]:
-        """Sends the body as its only chunk."""
+    def send_chunk(self, request: web.BaseRequest, body: Sequence[bytes], size: int) -> Coroutine[Any, Any, None]:
+        """Sends the body, pieces of `size` bytes together, as its only chunk."""
         request.writer.enable_chunking()
-        return self._send(request, b"%x\r\n" % len(body), body, b"\r\n0\r\n\r\n")
+        return self._send(request, size, b"%x\r\n" % size, *body, b"\r\n0\r\n\r\n")
 
     def send_body(self, request: web.BaseRequest, body: bytes) -> Coroutine[Any, Any, None]:
         """Sends the body with its length."""
         self._headers[hdrs.CONTENT_LENGTH] = str(len(body))
-        return self._send(request, body)
+        return self._send(request, len(body), body)
 
-    async def _send(self, request: web.BaseRequest, *framed_body: bytes) -> None:
+    async def _send(self, request: web.BaseRequest, size: int, *framed_body: bytes) -> None:
         writer = self._payload_writer = request.writer
         if self._keep_alive is None:
             self._keep_alive = request.keep_alive
@@ -196,11 +196,12 @@ class OnePacket(web.StreamResponse):
         if transport is None or transport.is_closing():
             raise ConnectionResetError
         pieces = (head, *framed_body)
-        if (size := sum(map(len, pieces))) > MAX_JOINED:
+        if size > MAX_JOINED:
             transport.writelines(pieces)
+            writer.output_size += sum(map(len, pieces))
         else:
-            transport.write(b"".join(pieces))
-        writer.output_size += size
+            transport.write(packet := b"".join(pieces))
+            writer.output_size += len(packet)
         self._eof_sent = True
         await writer.drain()
 

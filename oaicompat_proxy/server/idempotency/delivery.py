@@ -69,7 +69,7 @@ async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: Br
                 while not reader.at_end:
                     await answer.write(data)
                     data = await shared.read(reader)
-            await answer.end(data)
+            await answer.end([data])
         except ClientGone:
             log.info("%s: the client left before the end of its answer", request[CONTEXT].request_id)
         except ProxyError as error:
@@ -106,7 +106,7 @@ async def _deliver_as_stream(
         body = await shared.read_all(reader)
     async with AnswerStream(request, request.app[RUNTIME].config, _Delivery(shared, reader)) as answer:
         try:
-            await answer.end(convert(body, True))
+            await answer.end([convert(body, True)])
         except ClientGone:
             log.info("%s: the client left before the end of its answer", request[CONTEXT].request_id)
     return answer.response

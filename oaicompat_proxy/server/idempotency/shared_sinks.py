@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Self
 
 from aiohttp import web
@@ -49,10 +50,10 @@ class SharedStreamSink:
     async def wait_drained(self) -> None:
         await self._shared.drained()
 
-    async def end(self, data: bytes) -> None:
+    async def end(self, pieces: Sequence[bytes]) -> None:
         """Writes the last bytes and the end without an await, so that no reader runs in between."""
         self._timer.cancel()
-        self._shared.write(data)
+        self._shared.write(b"".join(pieces))
         self._shared.end()
 
     async def fail(self, error: ProxyError) -> None:

@@ -20,6 +20,8 @@ RECEIVE_BUFFER = 128 * 1024
 MAX_HEAD = 64 * 1024
 """Bytes without any of a body in a row: a status line and headers, or trailers."""
 
+MANY_CHUNKS = 100
+"""Chunks of a read that are kept apart, because a reader need not look for frames in them then. Fewer are joined."""
 
 LARGE_READ = 64 * 1024
 """Bytes of a read that are handled at once. Events without content take up to 0.6 us a byte, and the event loop reads
@@ -35,6 +37,7 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_budget",
+        "_chunks",
         "_deferred_size",
         "_exchange",
         "_head",
@@ -42,7 +45,6 @@ class HttpConnection(asyncio.Protocol):
         "_on_closed",
         "_on_idle",
         "_parser",
-        "_pieces",
         "_poll",
         "_reusable",
         "_transport",
@@ -62,9 +64,9 @@ class HttpConnection(asyncio.Protocol):
         self._budget = turn_budget()
         # state
         self._transport: asyncio.Transport | None = None
-        self._pieces: list[bytes] = []
-        self.on_body = self._pieces.append
-        """httptools' callback for each piece of a body: a bound list.append, so a piece costs no Python frame."""
+        self._chunks: list[bytes] = []
+        self.on_body = self._chunks.append
+        """httptools' callback for each chunk of a body: a bound list.append, so a chunk costs no Python frame."""
         self._head: dict[bytes, bytes] = {}
         self.on_header = self._head.setdefault
         """Likewise for each header and trailer: the first of a name counts."""
@@ -143,18 +145,21 @@ class HttpConnection(asyncio.Protocol):
             self._parser.feed_data(data)  # type: ignore[union-attr]  # without an exchange once it is lost
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             is_valid = False
-        pieces = self._pieces
-        if pieces:
+        chunks = self._chunks
+        if chunks:
             self._head_size = 0
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            size = len(body)
+            if len(chunks) < MANY_CHUNKS:
+                chunks[:] = (body,)
         else:
             self._head_size += len(data)
             is_valid = is_valid and self._head_size <= MAX_HEAD
-            body = b""
+            size = 0
         if exchange.head_complete and not had_head:
-            budget.expect_step(len(body))  # of the task that waits for the head
-        exchange.on_data(body)
+            budget.expect_step(size)  # of the task that waits for the head
+        exchange.on_chunks(chunks, size)
+        chunks.clear()
         if not is_valid:
             exchange.fail(UpstreamError("The agent gateway did not answer as HTTP demands."))
             self.close()
@@ -202,7 +207,7 @@ class HttpConnection(asyncio.Protocol):
             exchange.fail(UpstreamInterrupted("The agent gateway closed the connection without an answer."))
         elif exc is None and not exchange.is_delimited:
             exchange.complete = True
-            exchange.on_data(b"")
+            exchange.on_chunks([], 0)
         else:
             exchange.fail(
                 UpstreamInterrupted(

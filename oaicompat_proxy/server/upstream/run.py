@@ -156,13 +156,13 @@ class Run:
         if self._ended:
             raise StopAsyncIteration
         if self._compressed is not None and (piece := await self._compressed.next_piece()) is not None:
-            return self._feed(piece)
-        data, at_end = (self._ahead, False) if self._ahead else await self._read()
-        if data:
+            return self._feed([piece])
+        chunks, at_end = ([self._ahead], False) if self._ahead else await self._read()
+        if chunks:
             self._ahead = b""
             if self._compressed is None:
-                return self._feed(data)
-            self._compressed.add(data)
+                return self._feed(chunks)
+            self._compressed.add(b"".join(chunks))
             return ()
         self._ended = at_end or self._reader.finished
         self._flush_timer.reset()
@@ -214,10 +214,10 @@ class Run:
             return
         exchange, reader = self._exchange, self._reader
         assert exchange is not None
-        feed: Callable[[bytes], Iterable[Event]] = self._feed
+        feed: Callable[[list[bytes]], Iterable[Event]] = self._feed
         log: ReadLog | None = None
         if self._watch is None and (self.read_log or self.on_gateway_bytes is None):
-            feed, log = reader.feed, self.read_log
+            feed, log = reader.feed_chunks, self.read_log
         stopped = bool(self._ahead) and not take(await anext(self))
         until_held = None if isinstance(reader, UnbufferedReader) else UntilHeld(take, reader)
         while not stopped and not self._ended:
@@ -228,37 +228,37 @@ class Run:
             if not stopped:
                 stopped = not take(await anext(self))
 
-    async def _read(self) -> tuple[bytes, bool]:
-        """The next bytes, and whether the stream has ended.
+    async def _read(self) -> tuple[list[bytes], bool]:
+        """The next chunks, and whether the stream has ended.
 
-        Without bytes and end, the reader's `flush_delay` has passed. If the reader has the run's end already, a failing
-        connection counts as the end of the stream.
+        Without chunks and end, the reader's `flush_delay` has passed. If the reader has the run's end already, a
+        failing connection counts as the end of the stream.
         """
         exchange, timer = self._exchange, self._flush_timer
         assert exchange is not None
         if self._reader.flush_delay is None:
             timer.reset()
-            data = await exchange.read()
-            return data, not data
+            chunks = await exchange.read_chunks()
+            return chunks, not chunks
         loop = asyncio.get_running_loop()
         deadline = timer.deadline(self._reader, loop.time())
         if timer.is_over:
-            return b"", False
+            return [], False
         try:
             async with asyncio.timeout_at(deadline):
-                data = await exchange.read()
-            return data, not data
+                chunks = await exchange.read_chunks()
+            return chunks, not chunks
         except TimeoutError:
-            return b"", False
+            return [], False
         except UpstreamError:
             if not self._reader.finished and loop.time() < deadline:
                 raise
-            return b"", self._reader.finished  # if not: a busy loop was late for both; the next read raises the failure
+            return [], self._reader.finished  # if not: a busy loop was late for both; the next read raises the failure
 
-    def _feed(self, data: bytes) -> Iterable[Event]:
+    def _feed(self, chunks: list[bytes]) -> Iterable[Event]:
         if self.on_gateway_bytes is not None:
-            self.on_gateway_bytes(data)
-        events = self._reader.feed(data)
+            self.on_gateway_bytes(b"".join(chunks))
+        events = self._reader.feed_chunks(chunks)
         return events if self._watch is None else map(self._watch, events)
 
     def pause(self) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.core.events import MessageCompleted, RunEnded, RunFailed, TextDelta, TextDeltas
+from oaicompat_proxy.core.sse import FrameReader
 from oaicompat_proxy.dialects.agentick.frames import data_key_of
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.dialects.agentick.text_fast_path import FrameTemplate, decode_together
@@ -74,12 +75,12 @@ def texts_of(deltas: TextDeltas) -> list[str]:
     return texts
 
 
-def read_all(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
-    """The events of a reader, text by text; an error as the last item."""
+def read_all(reader: EventReader, reads: Iterable[bytes | list[bytes]]) -> list[Any]:
+    """The events of a reader, text by text; an error as the last item. A list is a read that came in HTTP chunks."""
     results: list[Any] = []
     try:
         for data in reads:
-            for event in reader.feed(data):
+            for event in reader.feed(data) if isinstance(data, bytes) else reader.feed_chunks(data):
                 results += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [event]
     except UpstreamError as error:
         results.append((type(error), str(error)))
@@ -244,6 +245,23 @@ CUTS = st.lists(st.integers(1, 900), min_size=1, max_size=6) | st.just([1]) | st
 """Sizes of the reads, again and again."""
 
 
+MUTATIONS = st.tuples(st.integers(0, 2**31), st.binary(max_size=2), st.integers(0, 3))
+"""Places behind the first text, and what stands there instead of so many bytes."""
+
+
+def mutated(stream: bytes, mutations: Iterable[tuple[int, bytes, int]]) -> bytes:
+    for place, replacement, count in mutations:
+        place = len(START + FIRST) + place % (len(stream) - len(START + FIRST))
+        stream = stream[:place] + replacement + stream[place + count :]
+    return stream
+
+
+def is_same_but_forgiven(fast: list[Any], slow: list[Any]) -> bool:
+    """Whether the events are the same, or the slow path has rejected bytes that the fast path does not parse."""
+    refused = bool(slow) and slow[-1] == (UpstreamError, "The agent sent an event that is no JSON.")
+    return fast == slow or (refused and fast[: len(slow) - 1] == slow[:-1])
+
+
 def cut(stream: bytes, sizes: Iterable[int]) -> list[bytes]:
     reads = []
     for size in itertools.cycle(sizes):
@@ -259,6 +277,30 @@ def cut(stream: bytes, sizes: Iterable[int]) -> list[bytes]:
 def test_any_frames_in_any_cuts_say_the_same_on_both_paths(frames: bytes, sizes: list[int]) -> None:
     fast, slow = both(cut(START + FIRST + frames, sizes))
     assert fast == slow
+
+
+@examples(600)
+@given(FRAMES, st.lists(MUTATIONS, max_size=2), CUTS, CUTS | st.none())
+def test_chunks_are_read_like_their_bytes(
+    frames: bytes, mutations: list[tuple[int, bytes, int]], sizes: list[int], chunk_sizes: list[int] | None
+) -> None:
+    """Whether a chunk is a frame, several, or a part of one; and whether a read ends with a chunk or within it."""
+    reads = cut(mutated(START + FIRST + frames + plain("a") + plain("b"), mutations), sizes)
+    chunks = [[frame for frame in re.split(rb"(?<=\n\n)", data) if frame] for data in reads]
+    if chunk_sizes is not None:
+        chunks = [[each for frame in read for each in cut(frame, chunk_sizes)] for read in chunks]
+    slow = read_all(EventReader(max_frame=MAX_FRAME), for_slow_path(reads))
+    assert is_same_but_forgiven(read_all(EventReader(max_frame=MAX_FRAME), chunks), slow)
+
+
+def test_cut_chunks_among_frames_take_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read of the socket ends within a chunk, and another brings the rest."""
+    frames = [plain(f"{number} ") for number in range(9)]
+    reader = EventReader(max_frame=MAX_FRAME)
+    read_all(reader, [START + FIRST])
+    monkeypatch.setattr(FrameReader, "cut", lambda *_: pytest.fail("the ends of frames are looked for"))
+    chunks = [*frames[:3], frames[3][:50], frames[3][50:], *frames[4:]]
+    assert texts(read_all(reader, [chunks])) == [f"{number} " for number in range(9)]
 
 
 @pytest.mark.slow
@@ -280,22 +322,14 @@ def test_broken_texts_are_the_slow_paths_affair(insides: list[bytes], sizes: lis
     assert fast == slow
 
 
-MUTATIONS = st.tuples(st.integers(0, 2**31), st.binary(max_size=2), st.integers(0, 3))
-
-
 @examples(600)
 @given(FRAMES, st.lists(MUTATIONS, max_size=3), CUTS)
 def test_damaged_frames_say_the_same_or_are_forgiven_around_their_text(
     frames: bytes, mutations: list[tuple[int, bytes, int]], sizes: list[int]
 ) -> None:
     """The slow path may reject bytes around a text, which the fast path does not parse; nothing else may differ."""
-    stream = START + FIRST + frames + plain("Last.")
-    for place, replacement, count in mutations:
-        place = len(START + FIRST) + place % (len(stream) - len(START + FIRST))
-        stream = stream[:place] + replacement + stream[place + count :]
-    fast, slow = both(cut(stream, sizes))
-    refused = bool(slow) and slow[-1] == (UpstreamError, "The agent sent an event that is no JSON.")
-    assert fast == slow or (refused and fast[: len(slow) - 1] == slow[:-1])
+    fast, slow = both(cut(mutated(START + FIRST + frames + plain("Last."), mutations), sizes))
+    assert is_same_but_forgiven(fast, slow)
 
 
 # The same answer

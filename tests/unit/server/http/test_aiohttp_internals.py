@@ -231,7 +231,7 @@ async def test_requests_that_wait_are_served_in_their_order() -> None:
 async def send_chunk(request: web.Request) -> web.StreamResponse:
     ends = {"Transfer-Encoding": "chunked", "Date": "", "Server": ""}
     answer = OnePacket(headers={"Content-Type": "text/event-stream", "Connection": "keep-alive", **ends})
-    await answer.send_chunk(request, b"Hello")
+    await answer.send_chunk(request, [b"He", b"", b"llo"], 5)
     return answer
 
 
@@ -298,7 +298,7 @@ async def test_one_packet_for_a_client_that_has_left_is_a_lost_connection() -> N
         answer = OnePacket(headers={"Transfer-Encoding": "chunked"})
         request.transport.close()  # type: ignore[union-attr]
         try:
-            await answer.send_chunk(request, b"Hello")
+            await answer.send_chunk(request, [b"Hello"], 5)
         except ConnectionError as error:
             failures.append(error)
         return answer

@@ -75,7 +75,7 @@ async def test_readers_get_what_is_written_while_it_is_written() -> None:
         await asyncio.sleep(1)
         assert answer.write_now(b"b")
         await asyncio.sleep(1)
-        await answer.end(b"c")
+        await answer.end([b"c"])
     assert [await each for each in reading] == [b"abc"] * 3
     assert await all_of(made, made.add_reader()) == b"abc"
 
@@ -115,7 +115,7 @@ async def test_a_commit_without_a_word_puts_no_ping_on_the_tape() -> None:
         await asyncio.sleep(0.2)
         assert answer.committed
         assert await reading == PING
-        await answer.end(b"a")
+        await answer.end([b"a"])
     assert await all_of(made, early) == b"a"
     assert await made.read_first(made.add_reader()) == b"a"
 
@@ -142,7 +142,7 @@ async def test_a_stream_that_has_begun_is_not_opened_again() -> None:
     async with stream(made, wait=10) as answer:
         await answer.write(b"a")
         await asyncio.sleep(99)
-        await answer.end(b"b")
+        await answer.end([b"b"])
     assert await all_of(made, made.add_reader()) == b"ab"
 
 

@@ -68,7 +68,7 @@ async def pulled(exchange: Exchange) -> bytes:
 
 async def pushed(exchange: Exchange) -> bytes:
     pieces: list[bytes] = []
-    await exchange.push_to(bytes, into(pieces))
+    await exchange.push_to(b"".join, into(pieces))
     return b"".join(pieces)
 
 
@@ -77,7 +77,7 @@ async def received(reading: Callable[[Exchange], object], exchange: Exchange) ->
     pieces: list[bytes] = []
     try:
         if reading is pushed:
-            await exchange.push_to(bytes, into(pieces))
+            await exchange.push_to(b"".join, into(pieces))
         else:
             while data := await exchange.read():
                 pieces.append(data)
@@ -764,7 +764,7 @@ async def test_a_reader_that_takes_nothing_stops_the_gateway(gateway: Gateway, r
             exchange.pause()
         return True
 
-    pumping = asyncio.create_task(exchange.push_to(bytes, take)) if reading is pushed else None
+    pumping = asyncio.create_task(exchange.push_to(b"".join, take)) if reading is pushed else None
     await turns()
     count = await peer.pour(b"%x\r\n%b\r\n" % (len(piece), piece), 1000)
     assert not peer.writable, "it could send without end"

@@ -19,7 +19,7 @@ from oaicompat_proxy.core.errors import (
     UpstreamStartTimeout,
     UpstreamTimeout,
 )
-from oaicompat_proxy.server.upstream.http_exchange import MAX_BUFFERED, Exchange, Limits
+from oaicompat_proxy.server.upstream.http_exchange import MAX_BUFFERED, SMALL_CHUNK, Exchange, Limits
 from tests.support.examples import examples
 from tests.support.fake_clock import with_fake_clock
 
@@ -56,7 +56,7 @@ def begun(*, silence: float | None = SILENCE, head: bool = True) -> tuple[Exchan
 def arrive(exchange: Exchange, *pieces: bytes, complete: bool = False) -> None:
     """One read of the connection."""
     exchange.complete = complete
-    exchange.on_data(b"".join(pieces))
+    exchange.on_chunks([b"".join(pieces)] if any(pieces) else [], sum(map(len, pieces)))
 
 
 def into(taken: list[bytes]) -> Callable[[bytes], bool]:
@@ -147,7 +147,7 @@ def test_all_bytes_come_once_and_in_order_then_the_end(
                     break
                 got.append(data)
             else:
-                await exchange.push_to(bytes, into(got))
+                await exchange.push_to(b"".join, into(got))
         except UpstreamError:
             failed = True
         await playing
@@ -162,7 +162,7 @@ def test_all_bytes_come_once_and_in_order_then_the_end(
 async def test_what_is_pushed_is_taken_within_the_lines_own_callback() -> None:
     exchange, _ = begun()
     taken: list[bytes] = []
-    pumping = asyncio.create_task(exchange.push_to(bytes, into(taken)))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, into(taken)))
     await asyncio.sleep(0)
     arrive(exchange, b"a", b"b")
     assert taken == [b"ab"]
@@ -182,7 +182,7 @@ async def test_who_has_enough_is_given_no_more() -> None:
         taken.append(data)
         return len(taken) < 2
 
-    pumping = asyncio.create_task(exchange.push_to(bytes, take))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, take))
     await asyncio.sleep(0)
     for piece in (b"a", b"b", b"c"):
         arrive(exchange, piece)
@@ -196,7 +196,7 @@ async def test_who_has_enough_is_given_no_more() -> None:
 async def test_who_has_enough_of_what_was_there_already_does_not_wait() -> None:
     exchange, _ = begun()
     arrive(exchange, b"a")
-    await exchange.push_to(bytes, lambda data: False)
+    await exchange.push_to(b"".join, lambda data: False)
     exchange.abort()
 
 
@@ -210,7 +210,7 @@ async def test_a_taker_that_fails_fails_the_pump_and_not_the_line(when: str) -> 
 
     if when == "there":
         arrive(exchange, b"a")
-    pumping = asyncio.create_task(exchange.push_to(bytes, take))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, take))
     await asyncio.sleep(0)
     if when != "there":
         arrive(exchange, b"a", complete=when == "last")
@@ -227,7 +227,7 @@ async def test_a_taker_may_give_the_exchange_up() -> None:
         exchange.abort()
         return False
 
-    pumping = asyncio.create_task(exchange.push_to(bytes, take))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, take))
     await asyncio.sleep(0)
     arrive(exchange, b"a")
     assert line.closed
@@ -250,7 +250,7 @@ async def test_what_came_before_a_fault_is_delivered_before_it(reading: str) -> 
     if reading == "read":
         taken.append(await exchange.read())
     with pytest.raises(UpstreamError, match="boom"):
-        await exchange.push_to(bytes, into(taken))
+        await exchange.push_to(b"".join, into(taken))
     assert taken == [b"ab"]
 
 
@@ -272,7 +272,7 @@ async def test_a_wait_ends_with_an_error_when_the_exchange_is_aborted(reading: s
     waits: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
         "head": exchange.head,
         "read": exchange.read,
-        "pump": lambda: exchange.push_to(bytes, lambda data: True),
+        "pump": lambda: exchange.push_to(b"".join, lambda data: True),
     }
     waiting = asyncio.create_task(waits[reading]())
     await asyncio.sleep(0)
@@ -299,7 +299,7 @@ async def test_silence_has_a_limit_to_a_tenth() -> None:
 async def test_every_sign_begins_it_anew(pause: float) -> None:
     """Also one that is no body: a piece of the head, or news."""
     exchange, _ = begun()
-    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, lambda data: True))
     for number in range(20):
         await asyncio.sleep(pause)
         arrive(exchange, *([b"a"] if number % 2 else []))
@@ -313,7 +313,7 @@ async def test_every_sign_begins_it_anew(pause: float) -> None:
 async def test_while_nobody_listens_nobody_is_silent() -> None:
     """A client that takes an hour is no fault of the agent's; then its time begins."""
     exchange, _ = begun()
-    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, lambda data: True))
     await asyncio.sleep(0)
     arrive(exchange, b"a")
     exchange.pause()
@@ -378,7 +378,7 @@ async def test_a_long_answer_costs_few_timers() -> None:
         return call_later(*args, **kwargs)
 
     exchange, _ = begun()
-    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, lambda data: True))
     await asyncio.sleep(0)
     loop.call_later = counting  # type: ignore[method-assign, assignment]
     for _ in range(10_000):
@@ -406,7 +406,7 @@ async def test_what_nobody_reads_stops_the_line() -> None:
 @with_fake_clock
 async def test_what_is_taken_at_once_never_stops_it() -> None:
     exchange, line = begun()
-    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, lambda data: True))
     await asyncio.sleep(0)
     for _ in range(10):
         arrive(exchange, bytes(MAX_BUFFERED + 1))
@@ -439,7 +439,7 @@ async def test_a_taker_may_pause_while_it_takes() -> None:
         exchange.pause()
         return True
 
-    pumping = asyncio.create_task(exchange.push_to(bytes, take))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, take))
     await asyncio.sleep(0)
     assert line.paused
     exchange.resume()
@@ -512,7 +512,7 @@ async def test_who_stops_waiting_can_be_followed_by_another(waiting: str) -> Non
     waits: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
         "head": exchange.head,
         "read": exchange.read,
-        "pump": lambda: exchange.push_to(bytes, lambda data: True),
+        "pump": lambda: exchange.push_to(b"".join, lambda data: True),
         "finish": lambda: exchange.finish(5),
     }
     task = asyncio.create_task(waits[waiting]())
@@ -562,7 +562,7 @@ def limited(**limits: float) -> Exchange:
 
 
 READS: dict[str, Callable[[Exchange], Coroutine[Any, Any, object]]] = {
-    "pumped": lambda exchange: exchange.push_to(bytes, lambda data: True),
+    "pumped": lambda exchange: exchange.push_to(b"".join, lambda data: True),
     "read": lambda exchange: exchange.read(),
 }
 
@@ -583,7 +583,7 @@ async def test_the_first_byte_has_a_limit_of_its_own(how: str) -> None:
 @with_fake_clock
 async def test_after_the_first_byte_only_silence_counts() -> None:
     exchange = limited(start=10)
-    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, lambda data: True))
     await asyncio.sleep(9)
     arrive(exchange, b"a")
     with pytest.raises(UpstreamTimeout) as raised:
@@ -597,7 +597,7 @@ async def test_after_the_first_byte_only_silence_counts() -> None:
 async def test_a_run_has_a_limit_however_busy_it_is(paused: bool) -> None:
     """Also while its client takes nothing."""
     exchange = limited(whole=100)
-    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(b"".join, lambda data: True))
     for _ in range(99):
         await asyncio.sleep(1)
         arrive(exchange, b"a")
@@ -619,3 +619,13 @@ async def test_what_is_over_has_no_timer(limits: dict[str, float], ending: str) 
         exchange.abort()
     else:
         exchange.fail(BOOM)
+
+
+@with_fake_clock
+async def test_buffered_chunks_are_joined_only_if_they_are_small() -> None:
+    """Each is an object, whose memory would exceed that of a small chunk."""
+    for size, kept in ((SMALL_CHUNK, 9), (SMALL_CHUNK - 1, 1)):
+        exchange, _ = begun()
+        exchange.on_chunks([bytes(size)] * 9, size * 9)
+        assert [len(chunk) for chunk in await exchange.read_chunks()] == [size * 9 // kept] * kept
+        exchange.abort()

@@ -173,10 +173,10 @@ class BusyExchange:
     def take_headers(self) -> dict[bytes, bytes]:
         return {b"content-type": b"text/event-stream"}
 
-    async def read(self) -> bytes:
+    async def read_chunks(self) -> list[bytes]:
         assert asyncio.get_running_loop().time() < self._patience, "it reads for ever"
         data, self._next = self._next, self._later
-        return data
+        return [data]
 
 
 class BusyClient:

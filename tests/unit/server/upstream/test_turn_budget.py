@@ -14,7 +14,7 @@ import pytest
 
 from oaicompat_proxy.core.errors import UpstreamError, UpstreamInterrupted
 from oaicompat_proxy.server.event_loop.turn_budget import KEPT_UNPAUSED, LONGEST_TURN, QUANTUM, TurnBudget, turn_budget
-from oaicompat_proxy.server.upstream.http_connection import LARGE_READ, HttpConnection
+from oaicompat_proxy.server.upstream.http_connection import LARGE_READ, MANY_CHUNKS, HttpConnection
 from oaicompat_proxy.server.upstream.http_exchange import NO_LIMITS, Exchange, Limits
 from tests.support.raw_gateway import LOOPS
 
@@ -247,7 +247,7 @@ async def test_a_stream_that_always_has_more_does_not_delay_the_others() -> None
 
         return take
 
-    readers = [asyncio.create_task(pair.exchange.push_to(bytes, take_from(pair))) for pair in pairs]
+    readers = [asyncio.create_task(pair.exchange.push_to(b"".join, take_from(pair))) for pair in pairs]
     await asyncio.sleep(0)
     for pair in pairs:
         pair.gateway.sendall(piece)
@@ -268,10 +268,9 @@ async def test_a_large_read_is_handled_in_several_turns() -> None:
     sent = bytes(range(256)) * (4 * LARGE_READ // 256)
     received: list[bytes] = []
 
-    def work(data: bytes) -> bytes:
-        received.append(data)
+    def work(chunks: list[bytes]) -> None:
+        received.extend(chunks)
         time.sleep(LONGEST_TURN)
-        return data
 
     pushing = asyncio.create_task(pair.exchange.push_to(work, lambda _: True))
     await asyncio.sleep(0)
@@ -291,9 +290,9 @@ async def test_the_whole_of_a_large_read_comes_before_the_end() -> None:
     pair = await new_pair()
     sent = bytes(4 * LARGE_READ)
 
-    def spend_all(data: bytes) -> int:
+    def spend_all(chunks: list[bytes]) -> int:
         spend(turn_budget())
-        return len(data)
+        return sum(map(len, chunks))
 
     taken: list[int] = []
 
@@ -309,4 +308,20 @@ async def test_the_whole_of_a_large_read_comes_before_the_end() -> None:
     assert sum(taken) == len(sent)
     assert await pushing is False
     pair.transport.abort()
+    pair.gateway.close()
+
+
+@on_each_loop
+async def test_many_chunks_of_a_read_are_kept_apart_and_few_are_not() -> None:
+    """Each of many is a frame, so a reader need not look for it; to join few costs less."""
+    pair = await new_pair(head=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    got: list[list[bytes]] = []
+    pushing = asyncio.create_task(pair.exchange.push_to(lambda chunks: got.append(chunks.copy()), lambda _: True))
+    await asyncio.sleep(0)
+    for count in (MANY_CHUNKS, 2):
+        pair.connection.data_received(b"7\r\nHello\n\n\r\n" * count)
+    assert got == [[b"Hello\n\n"] * MANY_CHUNKS, [b"Hello\n\nHello\n\n"]]
+    pair.connection.data_received(b"0\r\n\r\n")
+    assert await pushing is False
+    assert pair.exchange.received == 7 * (MANY_CHUNKS + 2)
     pair.gateway.close()
