@@ -13,7 +13,15 @@ from typing import Any, NoReturn
 
 import click
 
-from .counting.commands import check_ratios, count_costs, show_inspection, show_memory, show_pauses, write_ratios
+from .counting.commands import (
+    check_ratios,
+    count_costs,
+    show_inspection,
+    show_memory,
+    show_pauses,
+    show_workers,
+    write_ratios,
+)
 from .counting.commands import why_not as why_no_count
 from .counting.inspection import ROUNDS as INSPECTION_ROUNDS
 from .counting.loads import COUNTED
@@ -38,7 +46,9 @@ CURVE_SECONDS = {"full": 3.0, "quick": 1.0, "tiny": 0.2}
 CURVE_SHARES = {"full": 1.0, "quick": 1.0, "tiny": 0.02}
 DEBUG_BYTES = 65536
 TINY_STORE = 100
-COUNTS = ("all", "check", "write", "pauses", "memory", "inspect")
+TABLES = ("pauses", "memory", "inspect", "workers")
+"""Those of `--count` that have a table of their own."""
+COUNTS = ("all", "check", "write", *TABLES)
 
 OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
 
@@ -84,7 +94,7 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     help="Count instructions, system calls and Python calls instead; `check`: only the first two, against the table "
     "in the repository; `write`: write that table; `pauses`: only the longest pause of the event loop; `memory`: only "
     "what an open stream allocates, by part of the program, and what remains after peaks; `inspect`: only what the "
-    "inspector costs a delta.",
+    "inspector costs a delta; `workers`: only what a request costs with two workers.",
 )
 @click.option(
     "--stored", is_flag=True, help="Measure the stores of responses instead: memory, and the cost of a look-up."
@@ -150,7 +160,7 @@ class Settings:
     def part(self) -> str:
         """The README's table for this run: comparisons with other gateways have a separate one."""
         if self.count:
-            return self.count if self.count in ("pauses", "memory", "inspect") else "counts"
+            return self.count if self.count in TABLES else "counts"
         if self.stored:
             return "stored"
         if self.curves:
@@ -205,6 +215,8 @@ def _count(settings: Settings) -> None:
             _write_counts(settings, show_memory(stage, settings.before is not None, _print_progress))
         elif settings.count == "inspect":
             _write_counts(settings, show_inspection(stage, _print_progress), INSPECTION_ROUNDS)
+        elif settings.count == "workers":
+            _write_counts(settings, show_workers(stage, _print_progress))
         elif settings.count == "pauses":
             _write_counts(settings, show_pauses(stage, settings.before is not None, _print_progress))
         else:

@@ -34,8 +34,9 @@ from benchmark.counting.strace import SYSTEM_CALLS, Strace, parse_calls
 from benchmark.counting.tool import Tool, ToolFailed
 from benchmark.counting.traced import part_of
 from benchmark.counting.watched import Watch
+from benchmark.counting.workers import LOAD, measure_workers, workers_table
 from benchmark.measurement.measure import run_load
-from benchmark.targets.stage import INSPECTED, WATCHED, Stage, open_stage
+from benchmark.targets.stage import INSPECTED, TWO_WORKERS, WATCHED, Stage, open_stage
 
 PROFILE = """\
 version: 1
@@ -259,6 +260,24 @@ def test_a_watched_proxy_has_a_reader_and_answers(stage: Stage) -> None:
     with stage.target(WATCHED) as target:
         came = run_load(replace(COUNTED["short"], few=2).sized(2), target, stage).came
     assert (came.requests, came.broken) == (2, [])
+
+
+@needs("valgrind")
+def test_all_workers_are_counted(stage: Stage) -> None:
+    """Both have requests, so the instructions of one alone would be half as many."""
+    one, two = measure_workers(stage, print, replace(LOAD, few=16, many=48))
+    assert two.target == TWO_WORKERS
+    assert 0.8 < total(two.rates, INSTRUCTIONS) / total(one.rates, INSTRUCTIONS) < 2
+
+
+def test_the_cost_with_two_workers_is_shown_beside_that_with_one() -> None:
+    costs = [
+        Cost("short", name, {INSTRUCTIONS: {"f": cost}}) for name, cost in (("proxy", 100.0), (TWO_WORKERS, 105.0))
+    ]
+    assert workers_table(costs).splitlines()[2:] == [
+        "| one     |                       100 | 1.000 |",
+        "| two     |                       105 | 1.050 |",
+    ]
 
 
 @needs("strace")

@@ -22,40 +22,50 @@ _RECURSION = re.compile(r"'\d+$")
 
 
 class Callgrind:
-    """A target under valgrind. Counting begins after the target's start, which would take a minute if counted."""
+    """A target under valgrind, with all its processes.
+
+    Counting begins after the target's start, which would take a minute if counted.
+    """
 
     def __init__(self) -> None:
-        self._profile = Path()
-        self._pid = 0
+        self._profile = ""
+        self._pids: list[int] = []
         self._dumps = 0
 
     @contextlib.contextmanager
     def running(self, stage: Stage, name: str, home: Path) -> Running:
-        self._profile = home / f"callgrind-{name}"
+        self._profile = str(home / f"callgrind-{name}-%p")
         self._dumps = 0
         with stage.under(self._wrap, name, START) as target:
-            self._pid = target.process.pids()[0]
-            self._control("instrumentation", "on")
+            target.process.cpu_at_rest(START)  # workers start after the address is printed
+            self._pids = target.process.pids()
+            for pid in self._pids:
+                _control(pid, "instrumentation", "on")
             yield target
 
     def take(self) -> Counts:
-        self._control("dump")
         self._dumps += 1
-        dump = self._profile.with_name(f"{self._profile.name}.{self._dumps}")
-        with dump.open(encoding="utf-8", errors="replace") as lines:
-            counts = parse_profile(lines)
-        dump.unlink()
+        counts: Counter[str] = Counter()
+        for pid in self._pids:
+            _control(pid, "dump")
+            dump = Path(f"{self._profile.replace('%p', str(pid))}.{self._dumps}")
+            with dump.open(encoding="utf-8", errors="replace") as lines:
+                counts += parse_profile(lines)
+            dump.unlink()
         return {INSTRUCTIONS: counts}
 
     def _wrap(self, command: Command) -> Command:
-        valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--compress-strings=no"]
-        return [*FIXED_HASHES, *valgrind, f"--callgrind-out-file={self._profile}", *command]
+        how = ["--instr-atstart=no", "--compress-strings=no", f"--callgrind-out-file={self._profile}"]
+        # workers cannot be controlled without --trace-children
+        return [*FIXED_HASHES, "valgrind", "--tool=callgrind", "--trace-children=yes", *how, *command]
 
-    def _control(self, *words: str) -> None:
-        command = ["vgdb", f"--pid={self._pid}", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-        if done.returncode:
-            raise ToolFailed(f"vgdb {' '.join(words)}: {(done.stderr or done.stdout).strip()}")
+
+def _control(pid: int, *words: str) -> None:
+    done = subprocess.run(
+        ["vgdb", f"--pid={pid}", *words], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    if done.returncode:
+        raise ToolFailed(f"vgdb {' '.join(words)}: {(done.stderr or done.stdout).strip()}")
 
 
 def parse_profile(lines: Iterable[str]) -> Counter[str]:

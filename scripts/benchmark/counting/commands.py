@@ -22,6 +22,7 @@ from .ratios import TABLE, build_table, compare, read_table, write_table
 from .report import cost_table, largest_tables
 from .strace import Strace
 from .tool import Tool
+from .workers import measure_workers, workers_table
 
 PROGRAMS = {"valgrind": "valgrind", "strace": "strace"}
 """Program → Debian package."""
@@ -65,6 +66,13 @@ def write_ratios(stage: Stage, progress: Callable[[str], None]) -> None:
 def show_inspection(stage: Stage, progress: Callable[[str], None]) -> str:
     """Measures what the inspector costs, and shows it. The table."""
     shown = inspection_table(measure_inspection(stage, progress))
+    click.echo(shown)
+    return shown
+
+
+def show_workers(stage: Stage, progress: Callable[[str], None]) -> str:
+    """Counts what a request costs with one worker and with two, and shows it. The table."""
+    shown = workers_table(measure_workers(stage, progress))
     click.echo(shown)
     return shown
 

@@ -41,9 +41,9 @@ class Measured(abc.ABC):
         """Nanoseconds of processor time, as the scheduler counts them."""
         return sum(map(_cpu, self.pids()))
 
-    def cpu_at_rest(self) -> int:
-        """`cpu`, read as soon as the processes are idle."""
-        deadline = time.monotonic() + LONGEST_REST
+    def cpu_at_rest(self, within: float = LONGEST_REST) -> int:
+        """`cpu`, read as soon as the processes are idle, or after so many seconds."""
+        deadline = time.monotonic() + within
         before = self.cpu()
         while True:
             time.sleep(QUIET)

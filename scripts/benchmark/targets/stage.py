@@ -28,6 +28,9 @@ INSPECTED = "inspected"
 WATCHED = "watched"
 """The proxy with `--inspect` and a viewer of each run."""
 LOOKED_INTO = (INSPECTED, WATCHED)
+TWO_WORKERS = "two workers"
+"""The proxy with `--workers 2`."""
+_FLAGS = {INSPECTED: ("--inspect",), WATCHED: ("--inspect",), TWO_WORKERS: ("--workers", "2")}
 DIRECT = "direct"
 """The gateway itself, without a proxy."""
 PEER_START = 120.0
@@ -139,9 +142,8 @@ class Stage:
     def _command(self, name: str, *flags: str) -> Command:
         if name == "pipe":
             return module("targets.pipe", self.address)
-        if name in LOOKED_INTO:
-            flags = ("--inspect", *flags)
-        return [sys.executable, "-m", "oaicompat_proxy", "--upstream", self.address, "--port", "0", *flags]
+        command = [sys.executable, "-m", "oaicompat_proxy", "--upstream", self.address, "--port", "0"]
+        return [*command, *_FLAGS.get(name, ()), *flags]
 
     def _python(self, name: str, command: Command, stack: contextlib.ExitStack, within: float) -> Target:
         process = self._run(name, command, stack, env=environment(self._before if name == BEFORE else None))
