@@ -24,13 +24,14 @@ MAX_READ_DIGITS = 309
 """Digits of the largest double."""
 
 _LONG_NUMBER = b"0" * 16
-_LARGE_EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
+_LONGEST_NUMBER = b"0" * MAX_READ_DIGITS
+_EXPONENTS_ABOVE = (b"0e000", b"0e+000")
+_LARGE_EXPONENTS = (*_EXPONENTS_ABOVE, b"0e-000")
 """Exponents with every digit replaced by a zero. With fewer digits a double holds the number."""
 
 _SHAPES = bytes.maketrans(b"123456789.E", b"0" * 10 + b"e")
 _OTHERS = (b":-0", b" -0", b",-0", b"[-0", rb"\ud", rb"\uD")
 _MAY_CHANGE = re.compile(r"[0-9.]{16}|[0-9.][eE][+-]?[0-9]{3}|-0(?![.0-9])|\\u[dD][89a-fA-F]")
-_MAY_EXCEED = re.compile(rf"[0-9]{{{MAX_READ_DIGITS}}}|[0-9.][eE]\+?[0-9]{{3}}")
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
@@ -73,7 +74,8 @@ def find_excess(texts: Mapping[str, JsonText]) -> str | None:
 
 
 def _exceeds(text: str) -> bool:
-    if _MAY_EXCEED.search(text) is None:
+    shapes = text.encode().translate(_SHAPES)  # a regular expression takes 175 ms for 100,000 integers, this takes 5
+    if _LONGEST_NUMBER not in shapes and not any(exponent in shapes for exponent in _EXPONENTS_ABOVE):
         return False
     try:
         _BOUNDED.decode(text)

@@ -179,7 +179,8 @@ async def test_an_approval_response_resumes_that_run_at_any_worker_once(
         given, more = [answer], {"previous_response_id": first.id}
     received = await asyncio.gather(*(responses.post(each, given, stream=stream, **more) for each in (b, a, b, a)))
     check = check_response_stream if stream else check_response_body
-    resumed = [check(each.body) for each in received if each.status == 200]
+    begun = [check(each.body) for each in received if each.status == 200]
+    resumed = [each for each in begun if each.status != "failed"]  # a late refusal ends a stream that has begun
     assert resumed
     assert all("It is over." in listening.text for listening in resumed), (
         "a request that comes meanwhile reads the same run"
