@@ -296,11 +296,13 @@ def test_chunks_are_read_like_their_bytes(
 def test_cut_chunks_among_frames_take_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read of the socket ends within a chunk, and another brings the rest."""
     frames = [plain(f"{number} ") for number in range(9)]
-    reader = EventReader(max_frame=MAX_FRAME)
-    read_all(reader, [START + FIRST])
+    readers = [EventReader(max_frame=MAX_FRAME) for _ in frames[3][1:]]
+    for reader in readers:
+        read_all(reader, [START + FIRST])
     monkeypatch.setattr(FrameReader, "cut", lambda *_: pytest.fail("the ends of frames are looked for"))
-    chunks = [*frames[:3], frames[3][:50], frames[3][50:], *frames[4:]]
-    assert texts(read_all(reader, [chunks])) == [f"{number} " for number in range(9)]
+    for at, reader in enumerate(readers, start=1):
+        chunks = [*frames[:3], frames[3][:at], frames[3][at:], *frames[4:]]
+        assert texts(read_all(reader, [chunks])) == [f"{number} " for number in range(9)]
 
 
 @pytest.mark.slow
