@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -37,6 +38,16 @@ from tests.support.leaks import TURNS_TO_CLOSE, check_descriptors, descriptors, 
 from tests.support.paths import TESTS
 from tests.support.proxy import SETTINGS, Proxy, StartProxy
 from tests.support.scripted_gateway import PATIENCE, Agent, serving
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible_processes() -> Iterator[None]:
+    """A shell script starts what runs in the background with SIGINT ignored. The tests' processes
+    would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 
 # Nothing is left behind: after every test, whatever it uses
 

@@ -1,24 +1,15 @@
-"""Lets the tests interrupt clients, and prints what each client showed, as a table."""
+"""Prints what each client showed, as a table."""
 
 from __future__ import annotations
 
 import re
-import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pytest
 
 CELL = re.compile(r"::test_(\w+)\[(.+)\]$")
 OUTCOMES = {"passed": "yes", "failed": "FAILED", "error": "FAILED"}
 """What stands in a cell, unless the test has something better to show there."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def interruptible_clients() -> Iterator[None]:
-    """A shell script starts what runs in the background with SIGINT ignored. Clients would inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -265,7 +265,7 @@ def test_a_watched_proxy_has_a_reader_and_answers(stage: Stage) -> None:
 @needs("valgrind")
 def test_all_workers_are_counted(stage: Stage) -> None:
     """Both have requests, so the instructions of one alone would be half as many."""
-    one, two = measure_workers(stage, print, replace(LOAD, few=16, many=48))
+    one, two = measure_workers(stage, print, replace(LOAD, few=32, many=128))
     assert two.target == TWO_WORKERS
     assert 0.8 < total(two.rates, INSTRUCTIONS) / total(one.rates, INSTRUCTIONS) < 2
 

@@ -204,11 +204,16 @@ def bytes_taken(pattern: Pattern, attack: tuple[str, str, str], length: int) -> 
 
 
 def grows_too_fast(pattern: Pattern, attack: tuple[str, str, str]) -> bool:
+    """A busy machine slows one measurement down, and not each of three."""
+    return all(seems_to_grow_too_fast(pattern, attack) for _ in range(3))
+
+
+def seems_to_grow_too_fast(pattern: Pattern, attack: tuple[str, str, str]) -> bool:
     length = next((length for length in LENGTHS if seconds(pattern, attack, length) > SUSPECT), None)
     if length is None:
         return False
     if length < 64:
-        return all(seconds(pattern, attack, length) > SUSPECT for _ in range(3))
+        return seconds(pattern, attack, length) > SUSPECT
     short, long = (min(seconds(pattern, attack, each) for _ in range(4)) for each in (length, GROWTH * length))
     return long > MOST * max(short, SUSPECT / 2)
 

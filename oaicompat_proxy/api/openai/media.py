@@ -123,14 +123,17 @@ class MediaReader:
         return _Content(self._encode(_unescape(body, path), path), mime_type)
 
     def _check_base64(self, text: str, path: str) -> str:
+        """`text`, padded and without white space."""
         try:
-            data = text.encode("ascii").translate(None, _WHITE_SPACE)
-            data += b"=" * (-len(data) % 4)
-            self._count(len(data) // 4 * 3 - data[-2:].count(b"="), path)
-            binascii.a2b_base64(data, strict_mode=True)
+            if not _is_strict(text):
+                data = text.encode("ascii").translate(None, _WHITE_SPACE)
+                data += b"=" * (-len(data) % 4)
+                binascii.a2b_base64(data, strict_mode=True)
+                text = data.decode("ascii")
         except ValueError as exc:  # also binascii.Error and UnicodeEncodeError
             raise invalid_value(path, "expected base64-encoded data.") from exc
-        return data.decode("ascii")
+        self._count(len(text) // 4 * 3 - text.count("=", -2), path)
+        return text
 
     def _encode(self, content: bytes, path: str) -> str:
         self._count(len(content), path)
@@ -154,6 +157,15 @@ _READERS: Mapping[str, Callable[[MediaReader, dict[str, Any], str], Media]] = {
     "input_audio": MediaReader._read_audio,
     "file": MediaReader._read_file,
 }
+
+
+def _is_strict(text: str) -> bool:
+    """Base64 text as RFC 4648 has it is used as it is, without a copy."""
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _unescape(text: str, path: str) -> bytes:

@@ -39,4 +39,7 @@ async def read_request(
         parsed = api.expand(parsed, stored)
         if parsed.size > LARGE_REQUEST:
             await yield_control()
-    return api.build_request(parsed, limits)
+    asked = api.build_request(parsed, limits)
+    if parsed.size > LARGE_REQUEST:
+        await yield_control()
+    return asked
