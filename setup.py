@@ -22,7 +22,7 @@ COMPILED = {
     # 1.2 % of a request, 3.5 % of a delta
     "api/openai/chat": "collector encoder request",
     # 8.4 % of a delta of the Responses API
-    "api/openai/responses": "call_items encoder frames items",
+    "api/openai/responses/answer": "call_items encoder frames items",
     # 2.8 % of a request, 8.4 % of a delta
     "server/upstream": "http_client http_connection http_exchange run",
 }

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from oaicompat_proxy.api.anthropic.sessions import SESSION
+from oaicompat_proxy.api.anthropic.request.sessions import SESSION
 from oaicompat_proxy.cli import main
 from oaicompat_proxy.config.command_line import ENVIRONMENT_PREFIX
 from oaicompat_proxy.config.settings import SETTINGS, Config

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from oaicompat_proxy.api.anthropic.blocks import BlockOptions
-from oaicompat_proxy.api.anthropic.body import MessageBuilder
-from oaicompat_proxy.api.anthropic.encoder import MessageEncoder
+from oaicompat_proxy.api.anthropic.answer.blocks import BlockOptions
+from oaicompat_proxy.api.anthropic.answer.body import MessageBuilder
+from oaicompat_proxy.api.anthropic.answer.encoder import MessageEncoder
 from oaicompat_proxy.core import json_text
 from oaicompat_proxy.core.answer import AnswerFinished, AnswerStarted, Envelope, FinishReason, Part, TextBatch
 from oaicompat_proxy.core.errors import ProxyError

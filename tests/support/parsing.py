@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from oaicompat_proxy.api.anthropic import request as messages_request
+from oaicompat_proxy.api.anthropic.request import request as messages_request
 from oaicompat_proxy.api.openai.chat import request as chat_request
-from oaicompat_proxy.api.openai.responses import request as responses_request
+from oaicompat_proxy.api.openai.responses.request import request as responses_request
 from oaicompat_proxy.api.protocol import ParsedBody
 from oaicompat_proxy.core.request import AgentRequest, RequestLimits
 

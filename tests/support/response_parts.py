@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from oaicompat_proxy.api.openai.responses.body import ResponseBuilder
-from oaicompat_proxy.api.openai.responses.encoder import ResponseEncoder
-from oaicompat_proxy.api.openai.responses.output import OutputOptions
-from oaicompat_proxy.api.openai.responses.response_object import echo_of, encode_echo
+from oaicompat_proxy.api.openai.responses.answer.body import ResponseBuilder
+from oaicompat_proxy.api.openai.responses.answer.encoder import ResponseEncoder
+from oaicompat_proxy.api.openai.responses.answer.output import OutputOptions
+from oaicompat_proxy.api.openai.responses.answer.response_object import echo_of, encode_echo
 from oaicompat_proxy.core import json_text
 from oaicompat_proxy.core.answer import (
     AnswerFinished,

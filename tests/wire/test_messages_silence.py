@@ -10,7 +10,7 @@ import anthropic
 import httpx2
 import pytest
 
-from oaicompat_proxy.api.anthropic.retries import MAX_SILENCE
+from oaicompat_proxy.api.anthropic.request.retries import MAX_SILENCE
 from tests.support.fake_clock import timers
 from tests.support.messages_conformance import check_message_error
 from tests.support.proxy import CHAT, StartProxy

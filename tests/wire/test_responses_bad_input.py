@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from oaicompat_proxy.api.openai.responses import request
+from oaicompat_proxy.api.openai.responses.request import request
 from oaicompat_proxy.core.errors import ProxyError
 from oaicompat_proxy.core.request import RequestLimits
 from tests.support.conformance import check_error_body

@@ -13,17 +13,18 @@ from ..error_headers import error_headers
 from ..protocol import ApiRoute, ApiSettings, Clock, ErrorAnswer, Form, LimitedUnit, ParsedBody, no_clock
 from ..retry_rules import RetryRules
 from ..unkept_answers import UnkeptAnswers
-from . import errors, headers, request
-from .answer_format import find_format
-from .blocks import BlockOptions
-from .body import MessageBuilder
-from .conversion import convert
-from .encoder import MessageEncoder
+from . import errors, headers
+from .answer.blocks import BlockOptions
+from .answer.body import MessageBuilder
+from .answer.conversion import convert
+from .answer.encoder import MessageEncoder
 from .headers import VERSION
 from .models import model_body, models_body
 from .recorded_fields import RECORDED_FIELDS
-from .retries import MAX_SILENCE, read_retry_key
-from .sessions import find_session, user_of
+from .request import request
+from .request.answer_format import find_format
+from .request.retries import MAX_SILENCE, read_retry_key
+from .request.sessions import find_session, user_of
 from .tokens import COUNT_TOKENS
 
 UNBOUNDED = 1 << 40

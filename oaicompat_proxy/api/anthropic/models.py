@@ -11,8 +11,8 @@ from typing import Any
 
 from ...core import json_text
 from ...core.model_info import Model
+from .request.validation import clip, fault
 from .times import rfc3339
-from .validation import clip, fault
 
 MAX_PAGE = 1000
 """Models of one page, at most."""

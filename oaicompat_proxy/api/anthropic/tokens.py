@@ -14,11 +14,11 @@ from ...core import json_text
 from ...core.message import Message, Text
 from ...core.request import RequestLimits
 from ..protocol import ApiRoute, RouteAnswer, RouteRequest
-from .conversation import build_messages
-from .media import MediaReader
-from .request import check_counts, read
-from .schema.requests import COUNTED_REQUEST
-from .validation import check
+from .request.conversation import build_messages
+from .request.media import MediaReader
+from .request.request import check_counts, read
+from .request.schema.requests import COUNTED_REQUEST
+from .request.validation import check
 
 ESTIMATE = {"x-oaicompat-estimate": "true"}
 

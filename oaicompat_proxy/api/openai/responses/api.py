@@ -13,16 +13,16 @@ from ...protocol import ApiSettings, BodyBuilder, Clock, Form, Keeping, ParsedBo
 from ...retry_rules import RetryRules
 from ..answer_format import find_format
 from ..openai_api import OpenAiApi
-from . import request
+from .answer.body import ResponseBuilder
+from .answer.encoder import ResponseEncoder, encode_lost_end
+from .answer.output import OutputOptions
+from .answer.response_object import ResponseObject, ResponseState, encode_echo, failed_body
 from .approvals import approval_of
-from .body import ResponseBuilder
-from .encoder import ResponseEncoder, encode_lost_end
-from .output import OutputOptions
 from .recorded_fields import RECORDED_FIELDS
-from .response_object import ResponseObject, ResponseState, encode_echo, failed_body
-from .retries import read_retry_key
-from .routes import ROUTES
-from .stored import apply_change, conversation_name, expand, find_references, input_entry, output_entries
+from .request import request
+from .request.retries import read_retry_key
+from .storage.routes import ROUTES
+from .storage.stored_answer import apply_change, conversation_name, expand, find_references, input_entry, output_entries
 
 
 class ResponsesApi(OpenAiApi):
