@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 from ...core.errors import InvalidRequest
 from ...core.message import Media
-from .validation import invalid_value, missing
+from .invalid_requests import invalid_value, missing
 
 DEFAULT_FILE_TYPE = "application/octet-stream"
 MAX_ESCAPES = 100_000

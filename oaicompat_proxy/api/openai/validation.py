@@ -1,4 +1,4 @@
-"""Validates the types of a request, and words the errors as OpenAI does.
+"""Validates the types of a request.
 
 `check` validates a parsed body against a schema of `schema/`. The first error in document order becomes an
 `InvalidRequest` with the service's `param` path, `code` and wording. A valid body costs one call of pydantic.
@@ -13,7 +13,7 @@ Source: `api/openai/PROTOCOL.md`, "Bad requests".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,23 +23,22 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from ...core.errors import InvalidRequest
 from ...core.exact_json import find_excess
 from ...core.json_text import JsonText
-
-MAX_QUOTED = 64
-"""Characters of a client's value that an error message repeats."""
+from .invalid_requests import (
+    array_above_max_length,
+    clip,
+    empty_array,
+    invalid_request,
+    invalid_type,
+    invalid_value,
+    listed,
+    missing,
+    unsupported_word,
+)
 
 _TAG = "|"
 _TYPE_TAGS: dict[type, str] = {str: "|string", list: "|array", dict: "|object"}
 _QUOTED_WORDS = re.compile(r"'([^']*)'")
 
-_FOUND = {
-    type(None): "null",
-    bool: "a boolean",
-    int: "an integer",
-    float: "a decimal",
-    str: "a string",
-    list: "an array",
-    dict: "an object",
-}
 _EXPECTED = {
     "string_type": "a string",
     "int_type": "an integer",
@@ -112,55 +111,6 @@ def at_most(limit: int) -> BeforeValidator:
     return BeforeValidator(count)
 
 
-# Errors
-
-
-def missing(path: str) -> InvalidRequest:
-    return _invalid("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
-
-
-def invalid_type(path: str, expected: str, value: Any) -> InvalidRequest:
-    found = _FOUND.get(type(value), "something else")
-    message = f"Invalid type for '{path}': expected {expected}, but got {found} instead."
-    return _invalid("invalid_type", message, path)
-
-
-def unsupported_word(path: str, value: str, supported: Sequence[str]) -> InvalidRequest:
-    message = f"Invalid value: '{clip(value)}'. Supported values are: {listed(supported, 'and')}."
-    return _invalid("invalid_value", message, path)
-
-
-def invalid_value(path: str, reason: str) -> InvalidRequest:
-    return _invalid("invalid_value", f"Invalid '{path}': {reason}", path)
-
-
-def empty_array(path: str) -> InvalidRequest:
-    message = "empty array. Expected an array with minimum length 1, but got an empty array instead."
-    return _invalid("empty_array", f"Invalid '{path}': {message}", path)
-
-
-def array_above_max_length(path: str, limit: int, length: int) -> InvalidRequest:
-    wanted = f"Expected an array with maximum length {limit}, but got an array with length {length} instead."
-    return _invalid("array_above_max_length", f"Invalid '{path}': array too long. {wanted}", path)
-
-
-def clip(value: str) -> str:
-    return value if len(value) <= MAX_QUOTED else value[: MAX_QUOTED - 1] + "…"
-
-
-def listed(words: Sequence[str], joint: str) -> str:
-    """'a'; 'a' and 'b'; 'a', 'b', and 'c'."""
-    *others, last = [f"'{word}'" for word in words]
-    if not others:
-        return last
-    comma = "," if len(others) > 1 else ""
-    return f"{', '.join(others)}{comma} {joint} {last}"
-
-
-def _invalid(code: str, message: str, path: str) -> InvalidRequest:
-    return InvalidRequest(message, param=path or None, code=code)
-
-
 # Converts pydantic's errors: one reader for each type of error of the schemas.
 
 _Reader = Callable[[str, ErrorDetails], InvalidRequest]
@@ -205,7 +155,7 @@ def _read_range(path: str, error: ErrorDetails, *, bound: str, code: str, sign: 
     kind = "decimal" if isinstance(limit, float) else "integer"
     wording = code.replace("max", "maximum").replace("min", "minimum").replace("_", " ")
     wanted = f"Expected a value {sign} {_number(limit)}, but got {_number(error['input'])} instead."
-    return _invalid(f"{kind}_{code}", f"Invalid '{path}': {kind} {wording}. {wanted}", path)
+    return invalid_request(f"{kind}_{code}", f"Invalid '{path}': {kind} {wording}. {wanted}", path)
 
 
 def _number(value: float) -> str:
@@ -225,13 +175,13 @@ def _read_long_string(path: str, error: ErrorDetails) -> InvalidRequest:
     length = len(error["input"])
     limit = error["ctx"]["max_length"]
     wanted = f"Expected a string with maximum length {limit}, but got a string with length {length} instead."
-    return _invalid("string_above_max_length", f"Invalid '{path}': string too long. {wanted}", path)
+    return invalid_request("string_above_max_length", f"Invalid '{path}': string too long. {wanted}", path)
 
 
 def _read_short_string(path: str, error: ErrorDetails) -> InvalidRequest:
     limit, length = error["ctx"]["min_length"], len(error["input"])
     wanted = f"Expected a string with minimum length {limit}, but got a string with length {length} instead."
-    return _invalid("string_below_min_length", f"Invalid '{path}': string too short. {wanted}", path)
+    return invalid_request("string_below_min_length", f"Invalid '{path}': string too short. {wanted}", path)
 
 
 def _read_pattern(path: str, error: ErrorDetails) -> InvalidRequest:
@@ -242,7 +192,7 @@ def _read_pattern(path: str, error: ErrorDetails) -> InvalidRequest:
 def _read_properties(path: str, error: ErrorDetails) -> InvalidRequest:
     limit, count = error["ctx"]["max_length"], len(error["input"])
     wanted = f"Expected an object with at most {limit} properties, but got {count} properties instead."
-    return _invalid("object_above_max_properties", f"Invalid '{path}': too many properties. {wanted}", path)
+    return invalid_request("object_above_max_properties", f"Invalid '{path}': too many properties. {wanted}", path)
 
 
 def _read_other(path: str, error: ErrorDetails) -> InvalidRequest:

@@ -18,12 +18,13 @@ from ....core.request import AgentRequest, RequestLimits
 from ...json_body import parse_json
 from ...protocol import ParsedBody
 from ..custom_tools import to_arguments
+from ..invalid_requests import array_above_max_length
 from ..media import MediaReader
 from ..parameters import METADATA_KEY
 from ..schema.requests import CHAT
 from ..stream_options import parse_streaming
 from ..unsupported import IN_CHAT, refuse_unsupported
-from ..validation import array_above_max_length, check, check_numbers, check_text
+from ..validation import check, check_numbers, check_text
 from .tool_choice import parse_tool_names
 from .tool_results import check_pairing
 from .tools import TOOL_PARAMETERS, custom_names, parse_tools

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ....core.errors import InvalidRequest
-from ..validation import clip, invalid_value
+from ..invalid_requests import clip, invalid_value
 
 _FORBIDDEN = "none"
 _NONE: frozenset[str] = frozenset()

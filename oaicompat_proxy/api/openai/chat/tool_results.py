@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from ....core.errors import InvalidRequest
 from ....core.message import Message
-from ..validation import clip
+from ..invalid_requests import clip
 
 MAX_LISTED = 16
 """Ids that a message lists before it only counts the rest."""

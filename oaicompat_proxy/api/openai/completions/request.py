@@ -14,11 +14,12 @@ from ....core.message import Message, Text
 from ....core.request import AgentRequest, RequestLimits
 from ...json_body import parse_json
 from ...protocol import ParsedBody
+from ..invalid_requests import invalid_type
 from ..parameters import METADATA_KEY
 from ..schema.requests import COMPLETION
 from ..stream_options import parse_streaming
 from ..unsupported import IN_COMPLETION, refuse_unsupported
-from ..validation import check, check_numbers, check_text, invalid_type
+from ..validation import check, check_numbers, check_text
 
 _USED = frozenset({"model", "prompt", "stream", "stream_options", "echo", *IN_COMPLETION})
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, Tag, TypeAdapter
 from typing_extensions import TypedDict
 
-from oaicompat_proxy.api.openai.validation import at_most, by_field, by_json_type, check, clip, listed
+from oaicompat_proxy.api.openai.validation import at_most, by_field, by_json_type, check
 from oaicompat_proxy.core.errors import InvalidRequest
 
 
@@ -309,15 +309,3 @@ def test_client_values_are_not_repeated_at_length(more):
 
 def test_a_key_that_looks_like_a_branch_does_no_harm():
     assert fault_of(OK | {"free": {"|a": "long"}}).param == "free"
-
-
-@pytest.mark.parametrize(
-    ("words", "text"), [(["a"], "'a'"), (["a", "b"], "'a' and 'b'"), (["a", "b", "c"], "'a', 'b', and 'c'")]
-)
-def test_lists_of_words(words, text):
-    assert listed(words, "and") == text
-
-
-@pytest.mark.parametrize(("length", "clipped"), [(64, "x" * 64), (65, "x" * 63 + "…")])
-def test_clip_keeps_64_characters(length, clipped):
-    assert clip("x" * length) == clipped

@@ -17,9 +17,9 @@ from .....core.confirmation_call import CONFIRM_TOOL
 from .....core.errors import InvalidRequest, NotFound
 from .....core.message import Block, Message, Text, ToolCall
 from ...custom_tools import to_arguments
+from ...invalid_requests import clip, invalid_value
 from ...media import MediaReader
 from ...schema.response_items import type_of
-from ...validation import clip, invalid_value
 from ..approvals import approval_reply, approval_token
 from .content import build_blocks
 

@@ -16,12 +16,13 @@ from .....core.exact_json import extract_exact
 from .....core.request import AgentRequest, RequestLimits
 from ....json_body import parse_json
 from ....protocol import ParsedBody
+from ...invalid_requests import array_above_max_length
 from ...media import MediaReader
 from ...parameters import METADATA_KEY
 from ...schema.response_items import type_of
 from ...schema.response_requests import RESPONSE
 from ...unsupported import IN_RESPONSES, refuse_unsupported
-from ...validation import array_above_max_length, check, check_numbers, check_text
+from ...validation import check, check_numbers, check_text
 from ..answer.response_object import echo_of
 from ..approvals import find_approval
 from ..storage.stored_answer import EARLIER_ITEMS, Earlier, encode_change, encode_input

@@ -17,7 +17,7 @@ from .....core.json_text import JsonText
 from .....core.message import Tool
 from ...chat.tools import NO_ARGUMENTS
 from ...custom_tools import FREE_TEXT
-from ...validation import clip, invalid_value
+from ...invalid_requests import clip, invalid_value
 
 CLIENT_TYPES = frozenset({"function", "custom"})
 _FORBIDDEN = "none"

@@ -10,8 +10,8 @@ from typing import Any
 
 from .....core import ascii_json
 from .....core.errors import NotFound
+from ...invalid_requests import clip, invalid_value
 from ...schema.response_items import type_of
-from ...validation import clip, invalid_value
 
 MOST = 100
 """Items of one page."""

@@ -14,7 +14,7 @@ import orjson
 from .....core import json_text
 from .....core.errors import NotFound, ProxyError
 from ....protocol import ApiRoute, RouteAnswer, RouteRequest
-from ...validation import clip, invalid_value
+from ...invalid_requests import clip, invalid_value
 from .conversation_routes import CONVERSATION_ROUTES
 from .item_list import complete_item, encode_page
 from .stored_answer import entry_names, input_id_suffix, input_name, is_answer_id

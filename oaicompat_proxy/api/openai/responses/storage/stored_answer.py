@@ -17,8 +17,8 @@ from .....core import ascii_json
 from .....core.errors import InvalidRequest, NotFound, UpstreamAnswerTooLong
 from .....core.request import EntryChange
 from ....protocol import ParsedBody
+from ...invalid_requests import clip
 from ...schema.response_items import type_of
-from ...validation import clip
 from ..answer.response_object import UNFINISHED
 from .item_list import complete_item
 from .stored_conversation import INDEX_DIGITS, ITEM_MARK, PREFIX, check_room, read_conversation, with_turn

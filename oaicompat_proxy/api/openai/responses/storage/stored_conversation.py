@@ -15,8 +15,8 @@ import orjson
 
 from .....core import ascii_json
 from .....core.errors import InvalidRequest, NotFound
+from ...invalid_requests import clip
 from ...schema.response_items import type_of
-from ...validation import clip
 from .item_list import complete_item
 
 PREFIX = "conv_"
