@@ -24,7 +24,8 @@ from json import JSONDecodeError, dumps, loads
 from typing import Any, Literal
 
 from ..core.answer_options import AnswerOptions
-from .masking import mask_name, mask_text
+from .masked_text import mask_text
+from .masking import mask_name
 
 FORMAT = 1
 

@@ -1,7 +1,6 @@
 """Masks the texts of a recording, which can then be shown to others and still be replayed.
 
-Every letter becomes `x` and every digit `1`, or another character of the same number of bytes. White space, punctuation
-and escapes stay. So lengths and the structure of the JSON stay, too, and a text may be masked in pieces.
+The characters of a text are masked (`masked_text`), while its length and the structure of the JSON stay.
 
 An allow-list (`recorded_fields`) names the values that stay readable: ids, names and counts at known places of known
 events, if they look like ids, names and counts. Other keys are masked, too, and the keys of one object stay different.
@@ -16,10 +15,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from io import StringIO
 
 from ..core.recorded_fields import Fields, Readable, RecordedFields, Rule
 from ..core.redaction import redact
+from .masked_text import mask_string, mask_text, variant_of
 
 MAX_ID = 80
 """Characters of an id that is shown, at most. Longer ids are signed, so anyone who reads one could use it."""
@@ -33,7 +32,6 @@ _TOKEN = re.compile(
     r'|(?P<mark>[{}\[\],:])|(?P<bare>[^\s{}\[\],:"]++)',
     re.DOTALL,
 )
-_ESCAPE = re.compile(r"\\u(?P<code>[0-9a-fA-F]{4})|\\.", re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _DIGIT = re.compile("[0-9]")
 _WORDS = frozenset({"true", "false", "null"})
@@ -104,11 +102,6 @@ def event_name(data: bytes, fields: RecordedFields) -> str:
         if value.lstrip().startswith("{"):
             return _find_name(value, fields)
     return ""
-
-
-def mask_text(text: str) -> str:
-    """Masks a text."""
-    return text.translate(_MASKED)
 
 
 def mask_name(name: str) -> str:
@@ -194,33 +187,16 @@ class _Json:
         place = self._above[-1]
         known = place.rule if isinstance(place.rule, Mapping) else {}
         self._rule = known.get(key)
-        return key if key in known else _distinct(_mask_string(key), place.masked_keys, known)
+        return key if key in known else _distinct(mask_string(key), place.masked_keys, known)
 
 
 def _distinct(masked: str, taken: dict[str, int], known: Fields) -> str:
     """The masked key, or a variant of the same length if the object has that key already."""
     count = taken.get(masked, 0)
-    while (variant := _variant(masked, count)) in known:
+    while (variant := variant_of(masked, count)) in known:
         count += 1
     taken[masked] = count + 1
     return variant
-
-
-_LETTERS = "xyzabcdefghijklmnopqrstuvwXYZABCDEFGHIJKLMNOPQRSTUVW"
-_DIGITS = "1234567890"
-
-
-def _variant(masked: str, number: int) -> str:
-    """The `number`-th variant of a masked text; the first again if there are no more."""
-    signs = list(masked)
-    for place in range(len(signs) - 1, -1, -1):
-        if not number:
-            break
-        pool = _LETTERS if signs[place] == "x" else _DIGITS if signs[place] == "1" else ""
-        if pool and not (place and signs[place - 1] == "\\"):
-            number, rest = divmod(number, len(pool))
-            signs[place] = pool[rest]
-    return masked if number else "".join(signs)
 
 
 def _mask_bare(word: str, rule: Rule) -> str:
@@ -228,7 +204,7 @@ def _mask_bare(word: str, rule: Rule) -> str:
     if word in _WORDS:
         return word
     if not _NUMBER.fullmatch(word):
-        return _mask_string(word)
+        return mask_string(word)
     return word if rule in (Readable.NUMBER, Readable.TIME) and len(word) <= MAX_ID else _DIGIT.sub("1", word)
 
 
@@ -237,7 +213,7 @@ def _mask_value(text: str, rule: Rule) -> str:
         rule = rule.get("")
     if rule is Readable.FAILURE:
         return _mask_failure(text)
-    return text if _is_readable(text, rule) else _mask_string(text)
+    return text if _is_readable(text, rule) else mask_string(text)
 
 
 def _is_readable(text: str, rule: Rule) -> bool:
@@ -251,50 +227,5 @@ def _mask_failure(text: str) -> str:
     try:
         words = json.loads(f'"{text}"', strict=False)
     except ValueError:
-        return _mask_string(text)
+        return mask_string(text)
     return json.dumps(redact(words))[1:-1]
-
-
-def _mask_string(text: str) -> str:
-    """Masks the inside of a JSON string. Escaped characters stay escaped."""
-    if "\\" not in text:
-        return text.translate(_MASKED)
-    masked, place = StringIO(), 0  # a list with a piece for each escape would take twenty times the memory
-    for escape in _ESCAPE.finditer(text):
-        masked.write(text[place : escape.start()].translate(_MASKED))
-        masked.write(_mask_escape(escape))
-        place = escape.end()
-    masked.write(text[place:].translate(_MASKED))
-    return masked.getvalue()
-
-
-def _mask_escape(escape: re.Match[str]) -> str:
-    if not escape["code"]:
-        return escape[0]
-    code = int(escape["code"], 16)
-    masked = _mask_half(code) if 0xD800 <= code <= 0xDFFF else chr(code).translate(_MASKED)
-    return escape[0] if masked == chr(code) else f"\\u{ord(masked):04x}"
-
-
-def _mask_half(code: int) -> str:
-    """A surrogate becomes a surrogate of the same kind, so that a split text stays valid."""
-    return chr(0xD83D if code < 0xDC00 else 0xDE00)
-
-
-def _mask_character(character: str) -> str:
-    code = ord(character)
-    if code < 0x80:
-        return "x" if character.isalpha() else "1" if character.isdigit() else character
-    if character.isspace() or 0xDC80 <= code <= 0xDCFF:  # the second: a byte that is not UTF-8, by `surrogateescape`
-        return character
-    return "é" if code < 0x800 else "字" if code < 0x10000 else "😀"
-
-
-class _MaskTable(dict[int, str]):
-    """A table for `str.translate`: a replacement of the same UTF-8 length. Only ASCII is stored."""
-
-    def __missing__(self, code: int) -> str:
-        return _mask_character(chr(code))
-
-
-_MASKED = _MaskTable({code: _mask_character(chr(code)) for code in range(0x80)})

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...core.recorded_fields import Fields, Readable, RecordedFields
-from ...recordings.masking import mask, mask_text
+from ...recordings.masked_text import mask_text
+from ...recordings.masking import mask
 
 ID, NAME, TIME, NUMBER, _, _ = Readable
 

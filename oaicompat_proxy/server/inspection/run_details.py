@@ -7,7 +7,8 @@ from typing import Any
 
 from ...core.errors import ProxyError
 from ...core.recorded_fields import RecordedFields
-from ...recordings.masking import mask, mask_text
+from ...recordings.masked_text import mask_text
+from ...recordings.masking import mask
 from .masks import mask_headers, mask_request
 
 MAX_BODY = 1024 * 1024
