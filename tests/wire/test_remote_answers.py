@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from oaicompat_proxy.server.idempotency import foreign_readers, process_life
+from oaicompat_proxy.server.idempotency import foreign_readers, process_life, remote_answers
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Line, Proxy, StartProxy
 from tests.support.proxy_harness import RedisServer
@@ -210,3 +210,24 @@ async def test_redis_loses_its_data_under_a_reader(
     assert check_response_stream(await following).text == "Hello there"
     assert check_response_body(json.dumps(await ended(b, answer_id)).encode()).text == "Hello there"
     assert len(agent.runs) == 1
+
+
+async def test_a_reply_that_cannot_be_read_ends_the_stream(
+    workers: tuple[Proxy, Proxy], agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, closing())
+    a, b = workers
+    line, head = await begun(a, agent)
+    live = await dial(b, f"{id_in(head)}?stream=true")
+    await live.read_until(b'"delta":"Hello"')
+
+    def refuse(reply: bytes) -> None:
+        raise TypeError(reply)
+
+    monkeypatch.setattr(remote_answers, "decode_reply", refuse)
+    gate.set()
+    await live.read_until(b"response.failed")
+    await live.close()
+    await line.read_until(b"response.completed")
+    await line.close()

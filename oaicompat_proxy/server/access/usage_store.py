@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...core.budget import Period, Unit
+from ..shared_storage.checksums import report_damage
 from ..shared_storage.redis_client import mapped_errors
 
 if TYPE_CHECKING:
@@ -209,9 +210,13 @@ class RedisUsage:
             fields = await self._redis.hgetall(_PREFIX + period.name)
         counts: dict[Subject, Count] = {}
         for field, value in fields.items():
-            subject = Subject(*json.loads(field[1:]))
+            try:
+                subject, count = _subject_of(field[1:]), int(value)
+            except (ValueError, TypeError):
+                report_damage(_PREFIX + period.name)
+                continue
             before = counts.get(subject, NOTHING)
-            counts[subject] = before._replace(**{"tokens" if field[:1] == b"t" else "runs": int(value)})
+            counts[subject] = before._replace(**{"tokens" if field[:1] == b"t" else "runs": count})
         return counts
 
 
@@ -222,6 +227,14 @@ def _hashes(periods: Sequence[Period]) -> list[str]:
 def _expiries(periods: Sequence[Period]) -> list[int]:
     """Unix times at which the counts expire, in the future even if the clock is far behind."""
     return [int(max(each.ends, time.time()) + KEPT_AFTER) for each in periods]
+
+
+def _subject_of(field: bytes | str) -> Subject:
+    """Raises ValueError or TypeError for a field that is none of ours."""
+    key, user = json.loads(field)
+    if not (isinstance(key, str) and isinstance(user, str | None)):
+        raise TypeError(field)
+    return Subject(key, user)
 
 
 def _fields(subject: Subject) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from ...config.settings import ConfigError
 from ...core.errors import StoreUnavailable
+from ..shared_storage.checksums import add_checksum, check
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .stored_answers import Bounds
 
@@ -101,7 +102,10 @@ class AnswerDatabase:
             log.warning("an answer could not be stored in the file of --response-db: %s", error.cause)
 
     async def add_new(self, scope: str, name: str, value: bytes) -> bytes | None:
-        """Adds an entry and returns None, or returns the value of an existing entry. Raises StoreUnavailable."""
+        """Adds an entry and returns None, or returns the value of an existing entry, which is empty if it is damaged.
+
+        Raises StoreUnavailable.
+        """
         key = entry_key(scope, name)
 
         def work(connection: sqlite3.Connection) -> bytes | None:
@@ -109,7 +113,7 @@ class AnswerDatabase:
             connection.execute(expired, (key, time.time()))  # a write first: it locks out other processes
             row = connection.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
             if row is not None:
-                return bytes(row[0])
+                return check(key, row[0]) or b""
             self._put(connection, scope, {name: value}, self._ttl)
             return None
 
@@ -182,17 +186,18 @@ class AnswerDatabase:
 
     def _put(self, connection: sqlite3.Connection, scope: str, entries: Mapping[str, bytes], ttl: float) -> None:
         now, owner = time.time(), scope_key(scope)
-        rows = [(entry_key(scope, name), owner, now, now + ttl, value) for name, value in entries.items()]
+        keyed = {entry_key(scope, name): value for name, value in entries.items()}
+        rows = [(key, owner, now, now + ttl, add_checksum(key, value)) for key, value in keyed.items()]
         connection.executemany(_PUT, rows)
         self._make_room(connection, owner, now)
 
     def _replace(self, connection: sqlite3.Connection, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
         now, owner, key = time.time(), scope_key(scope), entry_key(scope, name)
-        until = now + self._ttl
+        until, new = now + self._ttl, add_checksum(key, new)
         if old is None:
             changed = connection.execute(_ADD_NEW, (key, owner, now, until, new)).rowcount
         else:
-            changed = connection.execute(_REPLACE, (now, until, new, key, now, old)).rowcount
+            changed = connection.execute(_REPLACE, (now, until, new, key, now, add_checksum(key, old))).rowcount
         self._make_room(connection, owner, now)
         return bool(changed)
 
@@ -220,11 +225,11 @@ def _find(connection: sqlite3.Connection, scope: str, names: Iterable[str], max_
     now = time.time()
     found: dict[str, bytes] = {}
     for name in names:
-        query = "SELECT length(value), value FROM entries WHERE key = ? AND until >= ?"
-        row = connection.execute(query, (entry_key(scope, name), now)).fetchone()
-        if row is not None:
-            max_bytes = rest_of(max_bytes, row[0])
-            found[name] = row[1]
+        key, query = entry_key(scope, name), "SELECT value FROM entries WHERE key = ? AND until >= ?"
+        row = connection.execute(query, (key, now)).fetchone()
+        if row is not None and (value := check(key, row[0])) is not None:
+            max_bytes = rest_of(max_bytes, len(value))
+            found[name] = value
     return found
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import StoreUnavailable
 from ..shared_storage.bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OWNER, SET_BOUNDED_BY_OWNER
+from ..shared_storage.checksums import add_checksum, check
 from ..shared_storage.redis_client import find_keys, mapped_errors
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .memory_answers import MemoryAnswers
@@ -65,18 +66,20 @@ class RedisAnswers:
         try:
             with mapped_errors():
                 for name, value in entries.items():
-                    keys = [_redis_key(scope, name), *_redis_sets(scope)]
-                    await self._add(keys, [value, milliseconds, time.time(), *self._bounds])
+                    key = _redis_key(scope, name)
+                    stored, keys = add_checksum(key, value), [key, *_redis_sets(scope)]
+                    await self._add(keys, [stored, milliseconds, time.time(), *self._bounds])
         except StoreUnavailable as error:
             log.warning("an answer is stored for this process tree only, as Redis fails: %s", error.cause)
             await self._local.add(scope, entries, ttl=ttl)
 
     async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
         """Only in Redis: otherwise process trees would change different entries of the same name."""
-        keys = [_redis_key(scope, name), *_redis_sets(scope)]
-        digest = "" if old is None else hashlib.sha1(old, usedforsecurity=False).hexdigest()
+        key = _redis_key(scope, name)
+        digest = "" if old is None else hashlib.sha1(add_checksum(key, old), usedforsecurity=False).hexdigest()
+        keys, stored, milliseconds = [key, *_redis_sets(scope)], add_checksum(key, new), int(self._ttl * 1000)
         with mapped_errors():
-            return bool(await self._replace(keys, [new, int(self._ttl * 1000), time.time(), *self._bounds, digest]))
+            return bool(await self._replace(keys, [stored, milliseconds, time.time(), *self._bounds, digest]))
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         names = list(names)
@@ -91,10 +94,11 @@ class RedisAnswers:
         max_bytes -= sum(map(len, found.values()))
         for start in range(0, len(missing), MGET_BATCH_SIZE):
             asked = missing[start : start + MGET_BATCH_SIZE]
+            keys = [_redis_key(scope, name) for name in asked]
             with mapped_errors():
-                values = await self._redis.mget([_redis_key(scope, name) for name in asked])
-            for name, value in zip(asked, values, strict=True):
-                if isinstance(value, bytes):
+                values = await self._redis.mget(keys)
+            for name, key, stored in zip(asked, keys, values, strict=True):
+                if stored is not None and (value := check(key, stored)) is not None:
                     found[name] = value
                     max_bytes = rest_of(max_bytes, len(value))
         return found

@@ -16,16 +16,18 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.caller import Owner, owner_mark
-from ...core.errors import StoreUnavailable
+from ...core.errors import IdempotentAnswerGone, StoreUnavailable
 from ..sessions import redis_locks
 from ..sessions.redis_locks import HEARTBEAT, HEARTBEAT_TTL, LOSS
 from ..shared_storage.bounded_keys import SET_BOUNDED
+from ..shared_storage.checksums import add_checksum, check, report_damage
 from ..shared_storage.redis_client import find_keys, mapped_errors
 from .claim_scripts import ACQUIRE, END, LOOK_FOR_LOSS, RENEW
 
@@ -151,15 +153,19 @@ class RedisClaims:
         return Claim(key, fingerprint.hex(), scope, answer_id)
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
-        """Returns None if this process has the claim now, else the claim found. Raises StoreUnavailable."""
+        """Returns None if this process has the claim now, else the claim found.
+
+        Raises StoreUnavailable, and IdempotentAnswerGone for a damaged claim.
+        """
         try:
             while (found := await self._try(claim)) == b"lost":  # noqa: ASYNC110 -- others set their claims again
                 await asyncio.sleep(LOSS_POLL)
         except BaseException:
             self.end(claim, None, ttl=0)  # Redis may have granted it although its reply was not read
             raise
-        if isinstance(found, list) and found[0].decode() != claim.running:
-            return _parse_claim(found)
+        if isinstance(found, list) and found[0] != claim.running.encode():
+            state, fingerprint, holder = parse_claim(claim.key, found[0], words=3)
+            return FoundClaim(fingerprint, state == "ended", RUNNING_TTL - found[1] / 1000, holder.partition("/")[2])
         self._held[claim.running] = claim
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew_forever(), name="renew run claims")
@@ -175,7 +181,7 @@ class RedisClaims:
         """Raises StoreUnavailable."""
         with mapped_errors():
             outcome: Any = await self._redis.get(claim.outcome)
-        return outcome if isinstance(outcome, bytes) else None
+        return None if outcome is None else check(claim.outcome, outcome)
 
     def end(self, claim: Claim, outcome: bytes | None, *, ttl: float) -> None:
         """Stores the outcome for `ttl` seconds in the background. Without an outcome the claim is deleted."""
@@ -218,6 +224,7 @@ class RedisClaims:
             with mapped_errors():
                 if outcome is not None and ttl > 0:
                     ended = [claim.ended, _ms(ttl)]
+                    outcome = add_checksum(claim.outcome, outcome)
                     await self._set_bounded([claim.outcome, _OUTCOMES], [outcome, _ms(ttl), time.time(), MAX_OUTCOMES])
                 await self._end([claim.key], [claim.running, *ended])
         except StoreUnavailable as error:
@@ -272,9 +279,19 @@ def claim_digest(namespace: str, scope: str, name: str) -> str:
     return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _parse_claim(found: list[Any]) -> FoundClaim:
-    state, fingerprint, holder = found[0].decode().split(" ")
-    return FoundClaim(fingerprint, state == "ended", RUNNING_TTL - found[1] / 1000, holder.partition("/")[2])
+_CLAIM = re.compile(r"(running|ended) [0-9a-f]+( [\x21-\x7e]+)+")
+
+
+def parse_claim(key: str, found: bytes, *, words: int) -> list[str]:
+    """The words of a stored claim: its state, its fingerprint, its holder, and what a store adds.
+
+    Raises IdempotentAnswerGone if it is damaged: the run may have begun.
+    """
+    text = found.decode("latin-1")
+    if _CLAIM.fullmatch(text) and text.count(" ") == words - 1:
+        return text.split(" ")
+    report_damage(key)
+    raise IdempotentAnswerGone("What is stored of this request is damaged, so the agent is not run again.")
 
 
 def _ms(seconds: float) -> int:

@@ -7,12 +7,13 @@ reply costs only time, and the client gets each event once, in order, or an erro
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import orjson
 from aiohttp import web
 
 from ...api.protocol import ClientApi
-from ...core.errors import ProxyError, RunElsewhere, StoreUnavailable
+from ...core.errors import InternalError, ProxyError, RunElsewhere, StoreUnavailable
 from ..answer_stores.stored_answers import StoredAnswers
 from ..context import CONTEXT
 from ..random_ids import new_id
@@ -25,6 +26,8 @@ from .kept_answer import MAX_BODY, KeptAnswer, find_maker, process_lost
 from .process_life import ProcessLife
 from .shared_answer import SharedAnswer, events_gone, not_a_stream
 from .stored_outcome import restore_failure
+
+log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT = READ_WAIT + 2.0
 """Seconds for a reply; without one the heartbeat of the process is checked."""
@@ -163,6 +166,9 @@ class _Source:
                 await self._until_drained()
         except ProxyError as error:
             shared.fail(error)
+        except Exception:
+            log.exception("the events of an answer of another process could not be read")
+            shared.fail(InternalError())
 
     def _pass_on(self, reply: AnswerReply) -> None:
         """Passes the events of a reply to the copy. Raises ProxyError."""

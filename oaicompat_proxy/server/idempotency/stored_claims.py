@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ...core.errors import StoreUnavailable
 from ..answer_stores.entry_keys import part_of
-from .claims import Claim, FoundClaim, claim_digest
+from .claims import Claim, FoundClaim, claim_digest, parse_claim
 from .kept_answer import MAX_BODY
 from .process_life import ProcessLife
 
@@ -55,12 +55,15 @@ class StoredClaims:
         return Claim(key, fingerprint.hex(), claims_of(scope), answer_id)
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
-        """Returns None if this process has the claim now, else the claim found. Raises StoreUnavailable."""
+        """Returns None if this process has the claim now, else the claim found.
+
+        Raises StoreUnavailable, and IdempotentAnswerGone for a damaged claim.
+        """
         await self._life.begin()
         found = await self._file.add_new(claim.scope, claim.key, f"{claim.running} {self._life.process}".encode())
         if found is None:
             return None
-        state, fingerprint, holder, process = found.decode().split(" ")
+        state, fingerprint, holder, process = parse_claim(claim.key, found, words=4)
         lives = state == "running" and await self._life.is_alive(process)
         return FoundClaim(fingerprint, state == "ended", 0 if lives else math.inf, holder.partition("/")[2])
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ...core.confirmation_call import TOKEN_PREFIX
 from ...core.errors import StoreUnavailable
 from ..shared_storage.bounded_keys import SET_BOUNDED
+from ..shared_storage.checksums import add_checksum, check
 from ..shared_storage.redis_client import mapped_errors
 from ..shared_storage.shared_table import SharedTable
 
@@ -107,10 +108,10 @@ class RedisIds:
     async def share(self, stored: Iterable[StoredId]) -> None:
         try:
             for each in stored:
-                left = _milliseconds_to(each.expires)
-                value = each.original.encode("utf-8", "surrogatepass")
+                key, left = _PREFIX + each.id, _milliseconds_to(each.expires)
+                value = add_checksum(key, each.original.encode("utf-8", "surrogatepass"))
                 with mapped_errors():
-                    await self._share([_PREFIX + each.id, _ALL], [value, left, time.time(), MAX_IN_REDIS])
+                    await self._share([key, _ALL], [value, left, time.time(), MAX_IN_REDIS])
         except StoreUnavailable as error:
             log.warning("only this process tree knows the original id of a tool call, as Redis fails: %s", error.cause)
 
@@ -125,8 +126,10 @@ class RedisIds:
         except StoreUnavailable as error:
             log.warning("original ids of tool calls could not be looked up, as Redis fails: %s", error.cause)
             return found
-        there = {each: value for each, value in zip(missing, values, strict=True) if isinstance(value, bytes)}
-        return found | {each: value.decode("utf-8", "surrogatepass") for each, value in there.items()}
+        for each, stored in zip(missing, values, strict=True):
+            if stored is not None and (value := check(_PREFIX + each, stored)) is not None:
+                found[each] = value.decode("utf-8", "surrogatepass")
+        return found
 
     async def claim(self, short: str, *, until: float) -> bool:
         if not await self._local.claim(short, until=until):

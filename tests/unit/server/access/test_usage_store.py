@@ -107,3 +107,19 @@ async def test_a_redis_that_is_gone_is_an_error(own_redis: RedisServer) -> None:
         own_redis.stop()
         with pytest.raises(StoreUnavailable):
             await RedisUsage(redis).begin([], [APP], PERIODS)
+
+
+async def test_counts_of_a_foreign_program_are_left_out(own_redis: RedisServer) -> None:
+    async with connect(own_redis.url) as redis:
+        usage = RedisUsage(redis)
+        await usage.add([ADA], [DAY], Count(tokens=1, runs=-1))
+        foreign = {
+            b"t\xff": b"1",
+            b"t5": b"1",
+            b't["a"]': b"1",
+            b"t[1, 2]": b"1",
+            b't["app", "bob"]': b"many",
+            b"": b"",
+        }
+        await redis.hset(f"oaicompat:usage:{DAY.name}", mapping=foreign)
+        assert await usage.counts(DAY) == {ADA: Count(1, -1)}

@@ -56,7 +56,7 @@ async def test_a_caller_has_so_many_entries_and_bytes_in_redis(own_redis: RedisS
     redis = connect(own_redis.url)
     try:
         few = RedisAnswers(redis, Bounds(5, 60), small_memory())
-        small = RedisAnswers(redis, MANY, small_memory(), max_bytes=10_000)
+        small = RedisAnswers(redis, MANY, small_memory(), max_bytes=10_100)
         await few.add("alice", {"hers": b"x"})
         for number in range(30):
             await few.add("bob", {str(number): b"x"})

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from oaicompat_proxy.core.errors import StoreUnavailable
+from oaicompat_proxy.core.errors import IdempotentAnswerGone, StoreUnavailable
 from oaicompat_proxy.server.idempotency import claims
 from oaicompat_proxy.server.idempotency.claims import Claim, RedisClaims
 from oaicompat_proxy.server.sessions import redis_locks
@@ -165,3 +165,21 @@ async def test_after_a_loss_of_data_none_gets_the_claim_of_another(
     assert found.has_ended
     assert await b.find_outcome(claim_of(b, "ended")) is None
     assert await b.acquire(claim_of(b, "new")) is None
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"\xff", b"running", b"running ab", b"done ab cd", b"ended ab cd ef", b"ended  x y"]
+)
+async def test_a_damaged_claim_is_granted_to_nobody(
+    holders: list[RedisClaims], own_redis: RedisServer, value: bytes
+) -> None:
+    a, b = holders
+    mine = claim_of(a)
+    assert await a.acquire(mine) is None
+    a.end(mine, b"outcome", ttl=60)
+    await until_ended(b, "turn")
+    async with redis_client.connect(own_redis.url) as redis:
+        await redis.set(mine.key, value)
+    for each in holders:
+        with pytest.raises(IdempotentAnswerGone):
+            await each.acquire(claim_of(each))

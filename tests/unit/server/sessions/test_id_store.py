@@ -109,3 +109,13 @@ async def test_without_an_answer_of_redis_this_process_goes_on() -> None:
         ids.add(one)
         await ids.share([one])
         assert await ids.find([one.id, "oc_other"]) == {one.id: one.original}
+
+
+async def test_a_damaged_id_is_unknown(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with connect(redis_server.url) as redis:
+        for value in (b"", b"\xff", b"another-id"):
+            ids, one = RedisIds(redis), stored_id()
+            await ids.share([one])
+            await redis.set(f"oaicompat:id:{one.id}", value)
+            forget_here(monkeypatch)
+            assert await ids.find([one.id]) == {}
