@@ -1,4 +1,4 @@
-"""Declares settings as dataclass fields with a type and a help text, and checks values by their types. Pure."""
+"""Declares settings as dataclass fields with a type and a help text, and checks values by their types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `[model_info."NAME"]` tables of the settings file: the description of a model for clients. Pure."""
+"""The `[model_info."NAME"]` tables of the settings file: the description of a model for clients."""
 
 import difflib
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The groups in which `--help` shows the flags, so that each group fits a screen. Pure."""
+"""The groups in which `--help` shows the flags, so that each group fits a screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overrides of settings for single models (setting `model_setting`). Pure."""
+"""Overrides of settings for single models (setting `model_setting`)."""
 
 from __future__ import annotations
 

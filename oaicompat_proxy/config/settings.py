@@ -1,7 +1,7 @@
 """All settings: the sections together, rules about several settings, several gateways, and the merge at a reload.
 
 The command line, the environment (`OAICOMPAT_…`), the help text and the table in `config/README.md` are made from the
-fields of `Config`. Times are seconds, sizes are bytes. Pure.
+fields of `Config`. Times are seconds, sizes are bytes.
 """
 
 from __future__ import annotations

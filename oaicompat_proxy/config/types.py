@@ -1,4 +1,4 @@
-"""The types of settings. pydantic checks a value by its type; `fields.validate` words the errors. Pure.
+"""The types of settings. pydantic checks a value by its type; `fields.validate` words the errors.
 
 The text of a ValueError follows the name of the setting in a message, so it begins with a verb.
 """

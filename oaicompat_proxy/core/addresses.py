@@ -1,4 +1,4 @@
-"""IP addresses: the client behind trusted proxies, and loopback addresses. Pure."""
+"""IP addresses: the client behind trusted proxies, and loopback addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Budgets: what a key, or each of its users, may use in a calendar day or month in UTC. Pure."""
+"""Budgets: what a key, or each of its users, may use in a calendar day or month in UTC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Allows or rejects requests of web pages by their `Origin` and `Host` (CORS, DNS rebinding). Pure.
+"""Allows or rejects requests of web pages by their `Origin` and `Host` (CORS, DNS rebinding).
 
 Any web page can make its visitor's browser send requests to the visitor's own machine. The browser sends the page's
 origin in `Origin` (Fetch standard, "HTTP extensions"), and the name that was resolved in `Host`: a foreign name there

@@ -1,4 +1,4 @@
-"""HMAC keys for session names, conversation fingerprints and ids of tool calls. Pure.
+"""HMAC keys for session names, conversation fingerprints and ids of tool calls.
 
 New signatures use the newest key. Verification tries all keys, so a secret can be replaced while old signatures are in
 use. Without the secret nobody can forge or guess the names and ids of another caller.

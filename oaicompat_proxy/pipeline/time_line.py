@@ -1,4 +1,4 @@
-"""The time line of a run: spans of ticks, reasoning, text, tool calls and child agents, and single moments. Pure."""
+"""The time line of a run: spans of ticks, reasoning, text, tool calls and child agents, and single moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of tool calls that every service accepts: at most 40 letters, digits, `_` and `-`. Pure.
+"""Ids of tool calls that every service accepts: at most 40 letters, digits, `_` and `-`.
 
 OpenAI's service rejects longer ids, others reject other characters, and a client may send its conversation to any of
 them. An agent's id that is too long or has other characters is replaced by a signature over the id and the caller. The

@@ -1,4 +1,4 @@
-"""Translates the events of one run into the parts of one answer. Pure.
+"""Translates the events of one run into the parts of one answer.
 
 A run may have many ticks, messages, repeated ends and sub-agents; its answer has one start, one finish reason and one
 end (decisions D2 and D3). Call `feed()` for each event and send the returned parts until `ended` is true. Call
