@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....core.exact_json import extract_exact, find_excess
+from ....core.exact_json import find_excess
 from ....core.request import AgentRequest, RequestLimits
 from ...json_body import parse_json
+from ...parameters import TOOLS, find_parameters, with_exact
 from ...protocol import ParsedBody
 from .conversation import build_messages
 from .media import MediaReader
@@ -29,22 +30,19 @@ _HIDDEN_THINKING = frozenset({"disabled", "omitted"})
 def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
     members = parse_json(body, max_values=limits.values)
-    return ParsedBody(members, {} if members.keys() <= _USED else extract_exact(body, members), len(body))
+    return with_exact(body, members, _USED)
 
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     """Raises InvalidRequest for any error in the body, and nothing else."""
-    members, exact, size = body.members, body.exact, body.size
+    members, size = body.members, body.size
     check_counts(members, limits)
     check(MESSAGE_REQUEST, members)
     tool_names = parse_tool_names(members)
     media = MediaReader(limits.media)
     messages = build_messages(members["messages"], members.get("system"), media)
     check_text(size - media.encoded, limits)
-    parameters = {name: value for name, value in members.items() if value is not None and name not in _USED}
-    if parameters.get("tools") == []:
-        del parameters["tools"]
-    exact = {name: text for name, text in exact.items() if name in parameters}
+    parameters, exact = find_parameters(body, _USED)
     if (name := find_excess(exact)) is not None:
         raise fault(clip(name), "it has a number beyond the range of a double")
     return AgentRequest(
@@ -56,7 +54,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         metadata_key=METADATA_KEY,
         exact=exact,
         tools=parse_tools(members, exact, tool_names),
-        tool_parameters=frozenset({"tools"}),
+        tool_parameters=TOOLS,
         form={"thinking": _shows_thinking(members.get("thinking") or {})},
     )
 

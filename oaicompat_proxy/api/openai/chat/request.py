@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ....core.errors import InvalidRequest
-from ....core.exact_json import extract_exact
 from ....core.message import Block, Message, Text, ToolCall
 from ....core.request import AgentRequest, RequestLimits
 from ...json_body import parse_json
+from ...parameters import find_parameters, with_exact
 from ...protocol import ParsedBody
 from ..custom_tools import to_arguments
 from ..invalid_requests import array_above_max_length
@@ -35,12 +35,12 @@ _USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})
 def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
     chat = parse_json(body, max_values=limits.values)
-    return ParsedBody(chat, {} if chat.keys() <= _USED else extract_exact(body, chat), len(body))
+    return with_exact(body, chat, _USED)
 
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     """Raises InvalidRequest for any error in the body, and nothing else."""
-    chat, exact, size = body.members, body.exact, body.size
+    chat, size = body.members, body.size
     _check_counts(chat, limits)
     check(CHAT, chat)
     refuse_unsupported(chat, IN_CHAT)
@@ -50,10 +50,8 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     messages = _build_messages(chat["messages"], media)
     check_text(size - media.encoded, limits.text, "messages")
     check_pairing(messages)
-    parameters = _other_parameters(chat)
-    if exact:
-        exact = {name: text for name, text in exact.items() if name in parameters}
-        check_numbers(exact)
+    parameters, exact = find_parameters(body, _USED, TOOL_PARAMETERS)
+    check_numbers(exact)
     model, tools = chat.get("model") or "", parse_tools(chat, exact, tool_names)
     form = {
         "include_usage": include_usage,
@@ -83,13 +81,6 @@ def _check_counts(chat: dict[str, Any], limits: RequestLimits) -> None:
     if parts > limits.parts:
         wanted = f"Expected at most {limits.parts} content parts and tool calls together, but got {parts}."
         raise InvalidRequest(f"Invalid 'messages': {wanted}", param="messages", code="array_above_max_length")
-
-
-def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:
-    if chat.keys() <= _USED:
-        return {}
-    parameters = {key: value for key, value in chat.items() if value is not None and key not in _USED}
-    return {key: value for key, value in parameters.items() if key not in TOOL_PARAMETERS or value != []}
 
 
 # Messages have passed the schema: an IndexError or KeyError here would be a bug of the schema.

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from ....core.errors import InvalidRequest
-from ....core.exact_json import extract_exact
 from ....core.message import Message, Text
 from ....core.request import AgentRequest, RequestLimits
 from ...json_body import parse_json
+from ...parameters import NO_TOOLS, find_parameters, with_exact
 from ...protocol import ParsedBody
 from ..invalid_requests import invalid_type
 from ..parameters import METADATA_KEY
@@ -28,7 +28,7 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
     check_text(len(body), limits.text, "prompt")
     completion = parse_json(body, max_values=limits.values)
-    return ParsedBody(completion, {} if completion.keys() <= _USED else extract_exact(body, completion), len(body))
+    return with_exact(body, completion, _USED)
 
 
 def build_request(body: ParsedBody) -> AgentRequest:
@@ -38,8 +38,7 @@ def build_request(body: ParsedBody) -> AgentRequest:
     refuse_unsupported(completion, IN_COMPLETION)
     stream, include_usage = parse_streaming(completion)
     prompt = _parse_prompt(completion["prompt"])
-    parameters = {key: value for key, value in completion.items() if value is not None and key not in _USED}
-    exact = {name: text for name, text in body.exact.items() if name in parameters}
+    parameters, exact = find_parameters(body, _USED, NO_TOOLS)
     check_numbers(exact)
     return AgentRequest(
         model=completion.get("model") or "",

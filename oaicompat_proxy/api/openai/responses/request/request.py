@@ -12,9 +12,9 @@ from typing import Any
 
 from .....core.confirmation_call import CONFIRM_TOOL
 from .....core.errors import InvalidRequest
-from .....core.exact_json import extract_exact
 from .....core.request import AgentRequest, RequestLimits
 from ....json_body import parse_json
+from ....parameters import TOOLS, find_parameters, with_exact
 from ....protocol import ParsedBody
 from ...invalid_requests import array_above_max_length
 from ...media import MediaReader
@@ -50,12 +50,12 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     members.pop(EARLIER_ITEMS, None)
     _check_counts(members, limits)
     _check_one_conversation(members)
-    return ParsedBody(members, {} if members.keys() <= _USED else extract_exact(body, members), len(body))
+    return with_exact(body, members, _USED)
 
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     """Raises InvalidRequest for any error in the body; NotFound for a reference to an unknown item."""
-    members, exact, size = body.members, body.exact, body.size
+    members, size = body.members, body.size
     _check_counts(members, limits)
     check(RESPONSE, members)
     refuse_unsupported(members, IN_RESPONSES)
@@ -68,10 +68,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     )
     check_text(size - media.encoded, limits.text, "input")
     stored, change = encode_input(members, size), encode_change(members, earlier, size)
-    parameters = {name: value for name, value in members.items() if value is not None and name not in _USED}
-    if parameters.get("tools") == []:
-        del parameters["tools"]
-    exact = {name: text for name, text in exact.items() if name in parameters}
+    parameters, exact = find_parameters(body, _USED)
     check_numbers(exact)
     return AgentRequest(
         model=members.get("model") or "",
@@ -82,7 +79,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         metadata_key=METADATA_KEY,
         exact=exact,
         tools=parse_tools(members, exact, tool_names),
-        tool_parameters=frozenset({"tools"}),
+        tool_parameters=TOOLS,
         stored_input=stored,
         change=change,
         wants_token=_INCLUDED in (members.get("include") or ()),
