@@ -219,6 +219,11 @@ def take_body(body: StreamReader) -> bytes:
     return b"".join(pieces)
 
 
+def has_buffered(body: StreamReader) -> bool:
+    """The next read of the body returns without waiting."""
+    return bool(body._buffer)
+
+
 def release_unused(request: web.Request) -> None:
     """Frees memory that a request does not need during a long answer.
 

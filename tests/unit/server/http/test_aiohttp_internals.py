@@ -19,6 +19,7 @@ from oaicompat_proxy.server.http.aiohttp_internals import (
     EventStream,
     OnePacket,
     ParsingState,
+    has_buffered,
     release_unused,
     take_body,
 )
@@ -329,6 +330,23 @@ async def test_a_complete_body_is_taken_and_its_buffer_is_freed() -> None:
         await turns()
         assert bodies == [b"{}", b"", b"", b"[]", b"", b"", b"", b"", b""]
         assert b"".join(transport.writes).count(b"HTTP/1.1 200") == 3
+
+
+async def test_a_body_has_buffered_bytes_until_they_are_read() -> None:
+    seen = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        for _ in range(2):
+            seen.append(has_buffered(request.content))
+            seen.append(await request.content.readany())
+        return web.Response()
+
+    async with connected(handler) as (connection, _):
+        connection.data_received(POST + b"{")
+        await turns()
+        connection.data_received(b"}")
+        await turns()
+    assert seen == [True, b"{", False, b"}"]
 
 
 async def test_a_malformed_body_is_not_taken() -> None:

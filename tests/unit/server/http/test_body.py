@@ -4,9 +4,10 @@ import asyncio
 import gzip
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+from aiohttp import StreamReader
 
 from tests.support.conformance import check_error_body, check_stream
 from tests.support.proxy import CHAT, StartProxy, chat_body
@@ -61,6 +62,47 @@ async def test_a_body_may_come_in_chunks(proxy: StartProxy, agent: Agent) -> Non
 
     received = await (await proxy()).request("POST", CHAT, data=pieces())
     assert check_stream(received.body, include_usage=False).text == "Hello"
+
+
+CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "identity": bytes,
+    "gzip": lambda body: gzip.compress(body, 0),
+}
+
+
+@pytest.mark.parametrize("encoding", CODINGS)
+async def test_tiny_chunks_that_come_at_once_are_parsed_in_many_turns(
+    proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """One read of a socket may have 43,000 of them."""
+    agent.plays(run("Hello"))
+    parsed, in_a_turn = 0, [0]
+    end_chunk = StreamReader.end_http_chunk_receiving
+
+    def count(body: StreamReader) -> None:
+        nonlocal parsed
+        parsed += 1
+        end_chunk(body)
+
+    def on_turn() -> None:
+        nonlocal parsed, ticking
+        in_a_turn.append(parsed)
+        parsed = 0
+        ticking = loop.call_soon(on_turn)
+
+    monkeypatch.setattr(StreamReader, "end_http_chunk_receiving", count)
+    loop = asyncio.get_running_loop()
+    ticking = loop.call_soon(on_turn)
+    body = CODINGS[encoding](chat_body("x" * 100_000))
+    line = await (await proxy()).dial()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Encoding: {encoding}"
+    await line.send(f"{head}\r\n\r\n".encode() + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
+    assert (await line.read_head())[0] == 200
+    ticking.cancel()
+    assert sum(in_a_turn) == len(body) + 1, "and the last, which is empty"
+    assert max(in_a_turn) < 17_000
+    await line.read_until(b"[DONE]")
+    await line.close()
 
 
 @pytest.mark.parametrize("sent", [b"", b'{"messages": ['])
