@@ -84,6 +84,7 @@ class RouteAnswer(NamedTuple):
     `replaced`: entries to store if no other request has changed them meanwhile; otherwise the answer is made again.
 
     `stream_from`: the number of events that the client has; the later events are sent in place of the body.
+    `model`: the model that the answer is about; if there is none of this name, that error is sent in place of the body.
     """
 
     body: bytes
@@ -92,6 +93,7 @@ class RouteAnswer(NamedTuple):
     added: Mapping[str, bytes] = MappingProxyType({})
     replaced: Mapping[str, bytes] = MappingProxyType({})
     stream_from: int | None = None
+    model: str | None = None
 
 
 class ApiRoute(NamedTuple):

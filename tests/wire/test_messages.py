@@ -124,7 +124,24 @@ async def test_tokens_are_estimated_without_a_run(agent: Agent, client: AsyncAnt
     counted = await client.messages.with_raw_response.count_tokens(model="owl", messages=ASK["messages"])
     assert counted.headers["x-oaicompat-estimate"] == "true"
     assert (await counted.parse()).input_tokens > 0
-    assert agent.exchanges == []
+    assert agent.runs == []
+
+
+async def test_tokens_of_an_unknown_model_are_not_counted(agent: Agent, proxy: StartProxy) -> None:
+    agent.replies("/invoke", answer({"apps": [{"id": "owl"}]}))
+    front = await proxy(model={"lark": "owl", "gull-*": "owl"})
+    statuses: dict[str, int] = {}
+    for model in ("owl", "lark", "default", "gull-2", "crow", "!"):
+        counted = await front.post(request(model=model), path=f"{MESSAGES}/count_tokens")
+        statuses[model] = counted.status
+    assert statuses == {"owl": 200, "lark": 200, "default": 200, "gull-2": 200, "crow": 404, "!": 404}
+    assert check_message_error(counted.body)["type"] == "not_found_error"
+
+
+async def test_tokens_are_counted_while_the_gateway_lists_no_models(agent: Agent, proxy: StartProxy) -> None:
+    agent.replies("/invoke", answer({"error": "no"}, 500))
+    front = await proxy()
+    assert (await front.post(request(model="crow"), path=f"{MESSAGES}/count_tokens")).status == 200
 
 
 async def test_tokens_are_counted_beyond_the_limit_of_requests(agent: Agent, proxy: StartProxy) -> None:

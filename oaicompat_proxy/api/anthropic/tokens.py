@@ -41,7 +41,7 @@ def count_tokens(request: RouteRequest, stored: Mapping[str, bytes]) -> RouteAns
     check(COUNTED_REQUEST, members)
     messages = build_messages(members["messages"], members.get("system"), MediaReader(LIMITS.media))
     tokens = estimate(messages, members.get("tools") or [])
-    return RouteAnswer(json_text.encode({"input_tokens": tokens}), headers=ESTIMATE)
+    return RouteAnswer(json_text.encode({"input_tokens": tokens}), headers=ESTIMATE, model=members["model"])
 
 
 def estimate(messages: tuple[Message, ...], tools: list[Any]) -> int:

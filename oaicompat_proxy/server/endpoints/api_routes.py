@@ -31,6 +31,8 @@ def new_route_handler(route: ApiRoute, api: ClientApi, kept: KeptAnswers) -> Han
         if route.find_run is not None:
             await kept.update_record(api, scope, route.find_run(asked), stops=route.stops)
         answered = await _answer(route, asked, answers, scope, max_bytes=config.max_text)
+        if answered.model is not None:
+            await runtime.catalog.check_exists(answered.model, request[CONTEXT].caller)
         if answered.added:
             await answers.add(scope, answered.added)
         if answered.deleted:

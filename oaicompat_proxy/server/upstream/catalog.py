@@ -139,6 +139,21 @@ class Catalog:
             raise model_not_found(model)
         return model
 
+    async def check_exists(self, model: str, caller: Caller) -> None:
+        """Raises ModelNotFound for a model that is not configured and not in the gateway's list, if that can be read.
+
+        Only for requests without a run: the gateway itself knows whether it can run an app.
+        """
+        if self.resolve(model, caller) != model or model in self._mapping:
+            return
+        try:
+            async with asyncio.timeout(LIST_WAIT):
+                apps = await self._list(caller)
+        except (ProxyError, TimeoutError):
+            return
+        if model not in apps:
+            raise model_not_found(model)
+
     def _pattern_of(self, model: str) -> str | None:
         return next((pattern for pattern in self._patterns if fnmatchcase(model, pattern)), None)
 
