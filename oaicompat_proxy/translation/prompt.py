@@ -54,9 +54,22 @@ def build_turn(request: AgentRequest, history: str, *, max_fold: int, takes_mess
     metadata = {request.metadata_key: parameters} if parameters else {}
     messages = new_messages(request.messages) if history in ("last", "new") else request.messages
     if history in ("full", "new") or (takes_messages and history == "last"):
-        native = tuple(to_native_messages(request.messages))[-len(messages) :]
+        native = tuple(without_empty_prompts(tuple(to_native_messages(request.messages))[-len(messages) :]))
         return Turn(native[-1].blocks, metadata, native, tools)
-    return Turn(_fold(messages, max_fold), metadata, (), tools)
+    return Turn(_fold(without_empty_prompts(messages), max_fold), metadata, (), tools)
+
+
+def without_empty_prompts(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages without empty system messages: front ends send one where their user has set no prompt, and models
+    refuse it. All messages if there are no others.
+    """
+    if not any(message.role == "system" for message in messages):
+        return messages
+    return [message for message in messages if message.role != "system" or _has_content(message)] or messages
+
+
+def _has_content(message: Message) -> bool:
+    return any(isinstance(block, Media) or block.text for block in message.blocks)
 
 
 def new_messages(messages: Sequence[Message]) -> Sequence[Message]:

@@ -415,6 +415,9 @@ async def test_what_cannot_be_in_one_is_refused(proxy: StartProxy, agent: Agent)
         refused = await post(front, conversation, "Hi", key="bob")
         message = f"Conversation with id '{conversation}' not found."
         assert (refused.status, check_error_body(refused.body)["message"]) == (404, message)
+    for nameless in ("", {"id": ""}, {"id": "", "more": 1}):
+        refused = await post(front, nameless, "Hi", key="alice")
+        assert (refused.status, check_error_body(refused.body)["param"]) == (404, "conversation")
     both = await post(front, hers, "Hi", key="alice", previous_response_id=response)
     assert (both.status, check_error_body(both.body)["code"]) == (400, "mutually_exclusive_parameters")
     for conversation in (1, {}, {"id": 1}, []):

@@ -232,6 +232,14 @@ async def test_values_of_the_wrong_kind_are_refused(
     assert not agent.runs
 
 
+async def test_a_stored_prompt_in_place_of_input_is_refused_as_such(agent: Agent, front: Proxy) -> None:
+    """With such a prompt OpenAI needs no input, so its absence is not the fault."""
+    received = await front.post(b'{"model": "owl", "prompt": {"id": "pmpt_1"}}', path="/v1/responses")
+    error = check_error_body(received.body)
+    assert (received.status, error["param"], error["code"]) == (400, "prompt", "unsupported_parameter")
+    assert not agent.exchanges
+
+
 async def test_a_conversation_together_with_a_previous_response_is_refused(agent: Agent, front: Proxy) -> None:
     body = {"model": "owl", "input": "Hi", "previous_response_id": "resp_1", "conversation": "conv_1"}
     received = await front.post(json.dumps(body).encode(), path=RESPONSES)

@@ -68,16 +68,23 @@ IN_COMPLETION: Mapping[str, UnsupportedParameter] = {
     "suffix": _parameter("suffix", bool, "an agent answers a message, it does not fill a gap in a text."),
 }
 
+INSTEAD_OF_INPUT: Mapping[str, UnsupportedParameter] = {
+    "prompt": _parameter("prompt", _whatever, "this server stores no prompts. Send 'instructions' and 'input'."),
+}
+"""With a stored prompt a request needs no `input`, so these are refused before a missing `input` is."""
+
 IN_RESPONSES: Mapping[str, UnsupportedParameter] = {
     "n": IN_CHAT["n"],
-    "prompt": _parameter("prompt", _whatever, "this server stores no prompts. Send 'instructions' and 'input'."),
+    **INSTEAD_OF_INPUT,
     "top_logprobs": _parameter("top_logprobs", _above_zero, _NO_LOGPROBS),
     "moderation": IN_CHAT["moderation"],
 }
 
 
 def refuse_unsupported(body: Mapping[str, Any], refusals: Mapping[str, UnsupportedParameter]) -> None:
-    """Raises InvalidRequest for the first parameter, as the client ordered them. `body` has been checked."""
+    """Raises InvalidRequest for the first parameter, as the client ordered them. `body` has been checked, where the
+    table looks at values.
+    """
     if refusals.keys().isdisjoint(body):
         return
     for param, value in body.items():

@@ -257,12 +257,36 @@ MESSAGES = st.one_of(
 @given(st.lists(MESSAGES, max_size=5), BLOCKS)
 def test_everything_that_was_said_can_be_read_back(earlier: list[Message], last: tuple[Block, ...]) -> None:
     blocks = fold(*earlier, Message("user", last))
-    if not earlier:
+    said = [message for message in earlier if message.role != "system" or not is_empty(message)]
+    if not said:
         assert blocks == last
         return
     transcript = blocks[: len(blocks) - len(last)]
     assert blocks[len(transcript) :] == last
-    assert list(read_back(transcript)) == list(entries_of(earlier))
+    assert list(read_back(transcript)) == list(entries_of(said))
+
+
+def is_empty(message: Message) -> bool:
+    return all(isinstance(block, Text) and not block.text for block in message.blocks)
+
+
+EMPTY = [(), (Text(""),), (Text(""), Text(""))]
+
+
+@pytest.mark.parametrize("nothing", EMPTY, ids=["no block", "an empty block", "empty blocks"])
+@pytest.mark.parametrize("history", ["fold", "last", "full", "new"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_empty_system_messages_are_left_out(nothing: tuple[Block, ...], history: str, place: int) -> None:
+    messages = [new_message("user", "Hello")]
+    messages.insert(place, Message("system", nothing))
+    turn = build_turn(request(*messages), history, max_fold=ROOM)
+    assert turn.blocks == (Text("Hello"),)
+    assert [message.role for message in turn.messages] == (["user"] if history in ("full", "new") else [])
+
+
+def test_an_empty_system_message_alone_is_sent() -> None:
+    alone = Message("system", ())
+    assert fold(alone) == (Text(f"{title('1 message')}\n[1] system said nothing\n{END_WITH_OTHERS}"),)
 
 
 # What does not fit

@@ -91,11 +91,11 @@ def _build_messages(messages: list[dict[str, Any]], media: MediaReader) -> tuple
 
 
 def _build_system(message: dict[str, Any], index: int, media: MediaReader) -> Message:
-    return Message("system", _build_blocks(message.get("content") or None, index, media), message.get("name"))
+    return Message("system", _build_blocks(message.get("content") or None, index, media), message.get("name") or None)
 
 
 def _build_user(message: dict[str, Any], index: int, media: MediaReader) -> Message:
-    return Message("user", _build_blocks(message["content"], index, media), message.get("name"))
+    return Message("user", _build_blocks(message["content"], index, media), message.get("name") or None)
 
 
 def _build_assistant(message: dict[str, Any], index: int, media: MediaReader) -> Message:
@@ -104,7 +104,7 @@ def _build_assistant(message: dict[str, Any], index: int, media: MediaReader) ->
     refusal = message.get("refusal")
     if refusal:
         blocks += (Text(refusal),)
-    return Message("assistant", blocks, message.get("name"), _build_calls(message))
+    return Message("assistant", blocks, message.get("name") or None, _build_calls(message))
 
 
 def _build_tool(message: dict[str, Any], index: int, media: MediaReader) -> Message:

@@ -51,7 +51,7 @@ CustomFormat = Annotated[
 
 
 class Custom(TypedDict, total=False):
-    name: Required[str]
+    name: Required[Name]
     description: str | None
     format: CustomFormat | None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from .....core.confirmation_call import CONFIRM_TOOL
-from .....core.errors import InvalidRequest
+from .....core.errors import InvalidRequest, NotFound
 from .....core.request import AgentRequest, RequestLimits
 from ....json_body import parse_json
 from ....parameters import TOOLS, find_parameters, with_exact
@@ -21,7 +21,7 @@ from ...media import MediaReader
 from ...parameters import METADATA_KEY
 from ...schema.response_items import type_of
 from ...schema.response_requests import RESPONSE
-from ...unsupported import IN_RESPONSES, refuse_unsupported
+from ...unsupported import IN_RESPONSES, INSTEAD_OF_INPUT, refuse_unsupported
 from ...validation import check, check_numbers, check_text
 from ..answer.response_object import echo_of
 from ..approvals import find_approval
@@ -43,8 +43,8 @@ _OUTPUTS = frozenset({"message", "function_call_output", "custom_tool_call_outpu
 
 
 def read(body: bytes, limits: RequestLimits) -> ParsedBody:
-    """Raises InvalidRequest for a body that is no JSON object, has too many values, or continues two conversations:
-    all before stored entries are read for it.
+    """Raises InvalidRequest for a body that is no JSON object, has too many values, or continues two conversations,
+    and NotFound for a conversation with an empty name: all before stored entries are read for it.
     """
     members = parse_json(body, max_values=limits.values)
     members.pop(EARLIER_ITEMS, None)
@@ -57,9 +57,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     """Raises InvalidRequest for any error in the body; NotFound for a reference to an unknown item."""
     members, size = body.members, body.size
     _check_counts(members, limits)
-    check(RESPONSE, members)
-    refuse_unsupported(members, IN_RESPONSES)
-    _check_background(members)
+    _check_members(members)
     tool_names = parse_tool_names(members)
     media = MediaReader(limits.media)
     earlier = members.get(EARLIER_ITEMS, Earlier())
@@ -101,6 +99,13 @@ def _form_of(members: dict[str, Any], tool_names: frozenset[str]) -> dict[str, A
     }
 
 
+def _check_members(members: dict[str, Any]) -> None:
+    refuse_unsupported(members, INSTEAD_OF_INPUT)
+    check(RESPONSE, members)
+    refuse_unsupported(members, IN_RESPONSES)
+    _check_background(members)
+
+
 def _check_background(members: dict[str, Any]) -> None:
     if members.get("background") and members.get("store") is False:
         message = "Background responses are stored: 'background' cannot be used with 'store' set to false."
@@ -108,7 +113,11 @@ def _check_background(members: dict[str, Any]) -> None:
 
 
 def _check_one_conversation(members: dict[str, Any]) -> None:
-    if members.get("previous_response_id") is None or members.get("conversation") is None:
+    """An empty name is the name of no conversation: without a refusal the agent would answer without it."""
+    conversation = members.get("conversation")
+    if (conversation.get("id") if type(conversation) is dict else conversation) == "":
+        raise NotFound("Conversation with id '' not found.", param="conversation")
+    if members.get("previous_response_id") is None or conversation is None:
         return
     raise InvalidRequest(
         "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. "

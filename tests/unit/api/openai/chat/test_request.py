@@ -133,6 +133,9 @@ def test_an_empty_list_of_tools_counts_as_none():
         ({"role": "user", "content": "hi", "tool_call_id": 5}, Message("user", (Text("hi"),))),
         ({"role": "user", "content": "hi", "tool_calls": 5}, Message("user", (Text("hi"),))),
         ({"role": "system", "content": "s", "name": "n"}, Message("system", (Text("s"),), "n")),
+        ({"role": "system", "content": "s", "name": ""}, Message("system", (Text("s"),))),
+        ({"role": "user", "content": "u", "name": ""}, Message("user", (Text("u"),))),
+        ({"role": "assistant", "content": "a", "name": ""}, Message("assistant", (Text("a"),))),
         ({"role": "developer", "content": "s"}, Message("system", (Text("s"),))),
         (
             {"role": "system", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},

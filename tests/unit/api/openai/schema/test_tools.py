@@ -96,6 +96,7 @@ def test_documented_tools_and_choices_pass(field, value):
             "invalid_value",
         ),
         ("functions", [{"name": ""}], "[0].name", "string_below_min_length"),
+        ("tools", [{"type": "custom", "custom": {"name": ""}}], "[0].custom.name", "string_below_min_length"),
         ("functions", [{"name": "f", "parameters": 5}], "[0].parameters", "invalid_type"),
         ("function_call", "required", "", "invalid_value"),
         ("function_call", {}, ".name", "missing_required_parameter"),
