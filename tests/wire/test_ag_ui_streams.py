@@ -265,6 +265,23 @@ OWN: dict[str, tuple[list[Data], Result | None]] = {
         run(*call("c1", "final_result", '{"bells":6}'), {**USED[-1], "content": "Final result processed."}),
         Result('{"bells":6}'),
     ),
+    "an output of LangChain's that has a type": (
+        run(
+            *call("c1", "Bells", '{"bells":6}'),
+            {
+                "type": "MESSAGES_SNAPSHOT",
+                "messages": [
+                    *snapshot("", "c1", "Bells", '{"bells": 6}')["messages"],
+                    {"id": "x1", "role": "tool", "toolCallId": "c1", "content": "Returning structured response: 6"},
+                ],
+            },
+        ),
+        Result('{"bells":6}'),
+    ),
+    "a message without text before the snapshot": (
+        run(say("")[0], say("")[2], snapshot("Six.")),
+        SIX,
+    ),
     "a result that is a string behind the agent's own tool": (run(*USED, result="Six."), SIX),
     # usage
     "usage of two models": (run(*say("Six."), usage=[OWL, OWL]), SIX._replace(usage=(16, 4, 20))),

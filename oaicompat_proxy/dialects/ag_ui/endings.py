@@ -51,7 +51,7 @@ def read_end(
         return [RunResult("", stop_reason, usage), asked]
     if kind == "interrupt":
         raise UpstreamError("The agent waits for an answer, and does not say to what.")
-    pending = outcome.get("pendingToolCallIds")
+    pending = pending_of(data)
     handled, waits_for = list[Event](), None
     if pending:  # the calls that the client has to run; an empty list means nothing
         handled = calls.mark_others_as_handled(pending)
@@ -59,6 +59,11 @@ def read_end(
         waits_for = read_open_calls(calls.open, text_of(data, "runId"))
     text = text_of(data, "result") if silent else ""
     return [*handled, RunResult(text, stop_reason, usage), RunEnded(waits_for)]
+
+
+def pending_of(data: Data) -> list[str]:
+    """Ids of the calls that the agent leaves to the client; empty if it lists none."""
+    return _outcome_of(data).get("pendingToolCallIds") or []
 
 
 def _outcome_of(data: Data) -> Data:

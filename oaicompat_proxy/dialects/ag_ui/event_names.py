@@ -15,14 +15,14 @@ _TYPE = re.compile(rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*' + _SIMPLE + rb'\s*,\s*)*"type
 
 _NAME = re.compile(rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*' + _SIMPLE + rb'\s*,\s*)*?"name"\s*:\s*"([^"\\]*)"')
 
-ON_INTERRUPT = b"on_interrupt"
+ON_INTERRUPT = "on_interrupt"
 """The `CUSTOM` event of LangGraph, CrewAI and Mastra for a run that waits for a human."""
 
-AGENT_STOPPED = b"AgentStopped"
+AGENT_STOPPED = "AgentStopped"
 """The `CUSTOM` event of Strands with the reason why the model stopped."""
 
-OUTPUT_ACCEPTED = "Final result processed."
-"""Pydantic AI's result of the call whose arguments are the agent's answer, if its output has a type."""
+_OUTPUTS = re.compile(r"Final result processed\.\Z|Returning structured response: ")
+"""Results, of Pydantic AI and LangChain, of a call whose arguments are the agent's answer, if its output has a type."""
 
 _STRING = rb'\s*:\s*("(?:[^"\\]++|\\.)*+")'
 _CALL_ID = re.compile(rb'"toolCallId"' + _STRING)
@@ -44,6 +44,11 @@ def name_of(head: bytes) -> bytes | None:
 def call_id_of(head: bytes) -> str | None:
     """The call id, from the first bytes of a tool result; None if only decoding can find it."""
     return _find_text(head, _CALL_ID)
+
+
+def accepts_output(result: object) -> bool:
+    """Whether this result of a call says that the call's arguments are the agent's answer."""
+    return isinstance(result, str) and _OUTPUTS.match(result) is not None
 
 
 def run_id_of(head: bytes) -> str | None:

@@ -92,8 +92,7 @@ def read_interrupt_events(customs: list[Data], calls: Mapping[str, OpenCall]) ->
 
 def read_confirmation_calls(calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
     """The open calls of `adk_request_confirmation`, as interrupts; None if there are none."""
-    asked = [_read_confirmation(call_id, call) for call_id, call in calls.items() if call.name == ADK_CONFIRMATION]
-    return _combine(asked)
+    return _combine([_read_confirmation(*each) for each in calls.items() if each[1].name == ADK_CONFIRMATION])
 
 
 def _read_confirmation(call_id: str, call: OpenCall) -> _AskedInterrupt:
@@ -254,12 +253,13 @@ def _plain(value: Any) -> Any:
 
 
 def _combine(questions: list[_AskedInterrupt]) -> ConfirmationRequired | None:
-    """One question for all interrupts of the run, because a run can only be resumed with an answer to each.
+    """One question for all interrupts of the run, by their ids, because a run is only resumed with an answer to each.
 
     Raises UpstreamError if they are too many or too long for a round trip to the client.
     """
     if not questions:
         return None
+    questions = list({each.interrupt.interrupt_id or number: each for number, each in enumerate(questions)}.values())
     encoded = encode_interrupts([each.interrupt for each in questions])
     if len(questions) > MAX_INTERRUPTS or len(encoded) > MAX_ENCODED:
         raise UpstreamError("The agent asks more at once than can be passed on.")

@@ -53,11 +53,13 @@ class Messages:
         """The message that was active last."""
         self.has_messages = False
         """Whether a message of the agent has begun."""
+        self.has_text = False
+        """Whether a message of the agent has sent a character."""
 
     @property
     def active(self) -> str | None:
-        """The id of the message whose deltas become events at once."""
-        return self._order[0] if self._order else None
+        """The id of the message whose deltas become events at once; None before the first text."""
+        return self._order[0] if self.has_text and self._order else None
 
     def is_hidden(self, message_id: str) -> bool:
         return message_id in self._hidden
@@ -81,7 +83,7 @@ class Messages:
             return []
         started = [] if message_id in self._open else self.start(message_id)
         if self._order[0] == message_id:
-            return [*started, self._delta(delta)]
+            return [*started, self._send(delta)]
         return [*started, *self._hold(delta, message_id)]
 
     def end(self, message_id: str) -> list[Event]:
@@ -104,8 +106,11 @@ class Messages:
         """A `…_CHUNK` event. `owner`: its sub-agent. Raises UpstreamError as `ChunkStreams.accept` does."""
         target = self._chunks.accept(message_id, owner, role, ASSISTANT)
         events = [] if target.closed is None else self.end(target.closed)
+        if owner:
+            self.check_owner(target.item_id)
         if target.opens:
-            events += self.start(target.item_id, hidden=bool(target.owner) or role not in ("", ASSISTANT))
+            is_hidden = role != ASSISTANT if role else self.is_hidden(target.item_id)
+            events += self.start(target.item_id, hidden=bool(target.owner) or is_hidden)
         return events + (self.add(target.item_id, delta) if delta else [])
 
     def close_chunk(self, owner: str) -> list[Event]:
@@ -128,6 +133,10 @@ class Messages:
         if message_id in self._hidden:
             self._id_limit.remove(message_id)
             self._hidden.discard(message_id)
+
+    def _send(self, delta: str) -> Event:
+        self.has_text = self.has_text or bool(delta)
+        return self._delta(delta)
 
     def _hold(self, delta: str, message_id: str) -> list[Event]:
         self._open[message_id].buffered.append(delta)
@@ -153,7 +162,7 @@ class Messages:
         is_new, self._last_active = message_id != self._last_active, message_id
         self._buffered_size -= sum(map(_buffered_cost, message.buffered))
         buffered, message.buffered = "".join(message.buffered), []
-        return [*self._started(is_new), *([self._delta(buffered)] if buffered else [])]
+        return [*self._started(is_new), *([self._send(buffered)] if buffered else [])]
 
 
 def _buffered_cost(delta: str) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from ...core.errors import UpstreamError
 from ...core.events import Event
-from ...core.sse import PEEK_BYTES, Frame, FrameReader, Kept
+from ...core.sse import LINE_SIZE, PEEK_BYTES, Frame, FrameReader, Kept
 from .event_names import AGENT_STOPPED, ON_INTERRUPT, call_id_of, custom_name_of, name_of, run_id_of
 from .fields import Data, text_of
 from .frames import decode
@@ -87,7 +87,7 @@ class EventReader:
             return Kept("TOOL_CALL_RESULT", PEEK_BYTES)
         if name == b"RUN_STARTED":  # it may contain the whole request
             return Kept("RUN_STARTED", None if run_id_of(head) is None else PEEK_BYTES)
-        if name == b"MESSAGES_SNAPSHOT" and not self._runs.run.has_text:
+        if name == b"MESSAGES_SNAPSHOT" and self._runs.run.wants_snapshot:
             return Kept("MESSAGES_SNAPSHOT", self._limit)
         if name == b"CUSTOM":
             return self._filter_custom(custom_name_of(head))
@@ -96,7 +96,7 @@ class EventReader:
     def _filter_custom(self, name: bytes | None) -> Kept | None:
         if name is None:  # LangGraph writes the name after a long value
             return Kept("CUSTOM", self._limit)
-        return Kept("CUSTOM") if name in (ON_INTERRUPT, AGENT_STOPPED) else None
+        return Kept("CUSTOM") if name.decode("utf-8", "replace") in _READ_CUSTOMS else None
 
     def _read(self, frame: Frame) -> Sequence[Event]:
         if frame.tag == "MESSAGES_SNAPSHOT":
@@ -112,12 +112,14 @@ class EventReader:
             if events is not None:
                 return events
         name: str = data["type"]
-        if name == "MESSAGES_SNAPSHOT" and not self._runs.run.has_text:  # its type does not come first
+        if name == "MESSAGES_SNAPSHOT" and self._runs.run.wants_snapshot:  # its type does not come first
             self._runs.run.keep_snapshot(frame.data)
         if name not in _READ_EVENTS:
             return ()
         try:
             check(name, data)
+            if name == "CUSTOM" and data["name"] not in _READ_CUSTOMS:
+                return ()  # its name did not come first
             return self._dispatch(name, data)
         except RecursionError:
             raise UpstreamError("The agent sent an event that is nested too deeply.") from None
@@ -140,6 +142,9 @@ class EventReader:
         return self._runs.start(data["runId"])
 
 
+_READ_CUSTOMS = frozenset({ON_INTERRUPT, AGENT_STOPPED})
+"""Names of `CUSTOM` events that are read."""
+
 _READ_EVENTS = RUN_EVENTS | {"RUN_STARTED", "RUN_FINISHED", "RUN_ERROR"}
 
 _WHOLE_EVENTS = {name.encode(): Kept(name) for name in _READ_EVENTS - {"RUN_STARTED", "CUSTOM"}}
@@ -148,7 +153,8 @@ _WHOLE_EVENTS = {name.encode(): Kept(name) for name in _READ_EVENTS - {"RUN_STAR
 def find_last_run(stream: bytes) -> str:
     """The id of the last run of a complete stream, which is the run of the request; empty if there is none."""
     frames = FrameReader(
-        max_frame=len(stream), frame_filter=lambda head: _KEEP_WHOLE if name_of(head) in _POSSIBLE_STARTS else None
+        max_frame=len(stream) * LINE_SIZE,
+        frame_filter=lambda head: _KEEP_WHOLE if name_of(head) in _POSSIBLE_STARTS else None,
     )
     run_id = ""
     for frame in frames.feed(stream):

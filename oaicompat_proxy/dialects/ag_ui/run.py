@@ -12,27 +12,26 @@ from collections.abc import Callable
 from ...core.errors import UpstreamError
 from ...core.events import (
     Event,
+    MessageCompleted,
     ReasoningDelta,
     ReasoningStarted,
-    SubagentFinished,
     TextDelta,
     TextStarted,
     TickStarted,
+    ToolCalled,
     ToolCallHandled,
     ToolCallStarted,
 )
 from .chunks import ChunkStreams
-from .endings import read_end, stop_reason_of
-from .event_names import AGENT_STOPPED, ON_INTERRUPT, OUTPUT_ACCEPTED
+from .endings import pending_of, read_end, stop_reason_of
+from .event_names import AGENT_STOPPED, ON_INTERRUPT, accepts_output
 from .fields import Data, plain_text, text_of
 from .interrupts import MAX_INTERRUPTS
 from .limits import SizeLimit
 from .messages import ASSISTANT, Messages
 from .snapshot import Snapshot
+from .subagents import Subagents
 from .tool_calls import ToolCalls
-
-MAX_SUBAGENTS = 1024 * 1024
-"""Characters of the ids and names of all running sub-agents, at most."""
 
 MAX_INTERRUPT_EVENTS = 4 * 1024 * 1024
 """Characters of all `on_interrupt` events as JSON, at most."""
@@ -50,16 +49,14 @@ class RunEvents:
         self._texts = Messages(lambda is_new: [TextStarted(is_new)], TextDelta, text_chunks)
         self._reasoning = Messages(lambda new: [ReasoningStarted()] if new else [], ReasoningDelta, reasoning_chunks)
         self._calls = ToolCalls(call_chunks, include_tool_activity=include_tool_activity)
-        self._subagent_limit = SizeLimit(MAX_SUBAGENTS, "running sub-agents")
+        self._subagents = Subagents(are_shown=include_tool_activity)
         self._interrupt_limit = SizeLimit(MAX_INTERRUPT_EVENTS, "questions")
         # state
         self._has_tool_result = False
         """A tool result has arrived, so the model's next message is another tick."""
         self._thinking_count = 0
         """Number of `THINKING_TEXT_MESSAGE_START` events of versions 0.x, which have no ids."""
-        self._snapshot = Snapshot()
-        self._subagents: dict[str, str] = {}
-        """Names of running sub-agents by their ids; empty for those that are not shown."""
+        self._snapshot = Snapshot(self._texts, self._calls)
         self._interrupt_events: list[Data] = []
         """The `on_interrupt` events, which are used if `RUN_FINISHED` has no interrupts itself."""
         self._stop_reason = ""
@@ -70,9 +67,9 @@ class RunEvents:
         return not (self._texts.has_messages or self._calls.has_calls)
 
     @property
-    def has_text(self) -> bool:
-        """Whether a message of the agent has begun. It cannot be taken back, so snapshots no longer count."""
-        return self._texts.has_messages
+    def wants_snapshot(self) -> bool:
+        """Whether a snapshot may have something that was not streamed. What was streamed cannot be taken back."""
+        return self._snapshot.is_wanted
 
     def keep_snapshot(self, frame: bytes | None) -> None:
         """Keeps an undecoded `MESSAGES_SNAPSHOT`; None if it was too long."""
@@ -83,7 +80,7 @@ class RunEvents:
         owner = text_of(data, "subagentRunId")
         events = self._close_chunks(name, owner)
         events += _READERS[name](self, data, owner)
-        return [each for event in events for each in (*self._events_before(event), event)]
+        return self._with_implied(events)
 
     def add_plain_text(self, message_id: str, delta: str) -> tuple[Event] | None:
         """The event of the active message's next delta; None if the AG-UI event has to be read in full."""
@@ -93,23 +90,24 @@ class RunEvents:
         return (TextDelta(delta),)
 
     def finish(self, data: Data) -> list[Event]:
-        """`RUN_FINISHED`. Raises UpstreamError if sub-agents still run, or the snapshot that is needed is malformed."""
-        if self._subagents:
+        """`RUN_FINISHED`.
+
+        Raises UpstreamError if a sub-agent still runs, a call has no name, or the snapshot that is needed is malformed.
+        """
+        if self._subagents.are_running:
             raise UpstreamError("The agent finished its run while a sub-agent of it was still running.")
+        if self._calls.has_unnamed:
+            raise UpstreamError("The agent finished its run with a tool call that it has not begun.")
         events = [*self._texts.close(), *self._reasoning.close()]
-        silent = not (self.has_text or self._calls.has_unhandled)
-        if silent:
-            events += self._read_snapshot()
-        silent, reason = silent and not events, stop_reason_of(data) or self._stop_reason
-        return events + read_end(data, self._calls, self._interrupt_events, silent=silent, stop_reason=reason)
+        missing = self._snapshot.read(pending_of(data))
+        silent = not (missing or self._texts.has_text or self._calls.has_unhandled)
+        reason = stop_reason_of(data) or self._stop_reason
+        ending = read_end(data, self._calls, self._interrupt_events, silent=silent, stop_reason=reason)
+        return self._with_implied(events + missing) + ending
 
     def fail(self) -> list[Event]:
         """The events that were still buffered when the run failed."""
         return self._texts.close()
-
-    def _read_snapshot(self) -> list[Event]:
-        events = self._snapshot.read(self._calls.knows)
-        return [TickStarted(), *events] if events and self._has_tool_result else events
 
     def _close_chunks(self, name: str, owner: str) -> list[Event]:
         """Ends the owner's open chunk items, unless this event may continue them."""
@@ -123,11 +121,14 @@ class RunEvents:
             events += self._calls.close_chunk(owner)
         return events
 
+    def _with_implied(self, events: list[Event]) -> list[Event]:
+        return [each for event in events for each in (*self._events_before(event), event)]
+
     def _events_before(self, event: Event) -> list[Event]:
         """The events that a new message of the model implies."""
         if isinstance(event, TextStarted | ToolCallStarted):
             self._snapshot.drop()
-        if not isinstance(event, TextStarted | ReasoningStarted):
+        if not isinstance(event, TextStarted | ReasoningStarted | MessageCompleted | ToolCalled):
             return []
         events: list[Event] = [TickStarted()] if self._has_tool_result else []
         self._has_tool_result = False
@@ -208,8 +209,8 @@ class RunEvents:
     def _start_call(self, data: Data, owner: str) -> list[Event]:
         if owner:
             self._calls.check_owner(data["toolCallId"])
-        is_childs = bool(owner) or self._texts.is_hidden(text_of(data, "parentMessageId"))
-        return self._calls.start(data["toolCallId"], data["toolCallName"], hidden=is_childs)
+        hidden = bool(owner) or self._is_in_hidden(data)
+        return self._calls.start(data["toolCallId"], data["toolCallName"], hidden=hidden)
 
     def _add_arguments(self, data: Data, owner: str) -> list[Event]:
         if owner:
@@ -224,50 +225,31 @@ class RunEvents:
 
     def _chunk_call(self, data: Data, owner: str) -> list[Event]:
         name, delta = text_of(data, "toolCallName"), text_of(data, "delta")
-        return self._calls.add_chunk(data.get("toolCallId"), name, delta, owner=owner)
+        hidden = self._is_in_hidden(data)
+        return self._calls.add_chunk(data.get("toolCallId"), name, delta, owner=owner, hidden=hidden)
+
+    def _is_in_hidden(self, data: Data) -> bool:
+        """Whether the call belongs to a message of a sub-agent."""
+        return self._texts.is_hidden(text_of(data, "parentMessageId"))
 
     def _read_result(self, data: Data, _owner: str) -> list[Event]:
         """A result belongs to this run if its call does, even if a sub-agent sends it."""
         call_id, content = data["toolCallId"], data.get("content")
-        if content == OUTPUT_ACCEPTED and (output := self._calls.take_output(call_id)):
+        if accepts_output(content) and (output := self._calls.take_output(call_id)):
             return [ToolCallHandled(call_id), *self._texts.add_whole(call_id, output)]
         events = self._calls.answer(call_id, plain_text(content) if self._include_tool_activity else "")
         self._has_tool_result = self._has_tool_result or bool(events)
         return events
-
-    # sub-agents
-
-    def _start_subagent(self, data: Data, owner: str) -> list[Event]:
-        name = data["name"] if self._include_tool_activity and not data.get("parentSubagentRunId") else ""
-        if owner not in self._subagents:
-            self._subagent_limit.add(owner + name)
-            self._subagents[owner] = name
-        return []
-
-    def _end_subagent(self, data: Data, owner: str) -> list[Event]:
-        name, outcome = self._remove_subagent(owner), data.get("outcome")
-        is_shown = name and (outcome is None or outcome["type"] != "suspended")
-        return [SubagentFinished(name, plain_text(data.get("result")), False)] if is_shown else []
-
-    def _fail_subagent(self, data: Data, owner: str) -> list[Event]:
-        return [SubagentFinished(name, data["message"], True)] if (name := self._remove_subagent(owner)) else []
-
-    def _remove_subagent(self, subagent_id: str) -> str:
-        if subagent_id not in self._subagents:
-            raise UpstreamError("The agent sent the end of a sub-agent without its beginning.")
-        name = self._subagents.pop(subagent_id)
-        self._subagent_limit.remove(subagent_id + name)
-        return name
 
     # custom events of frameworks
 
     def _read_custom(self, data: Data, owner: str) -> list[Event]:
         """An interrupt of a sub-agent suspends the whole run; the stop reason of a sub-agent's model is ignored."""
         name, value = data["name"], data.get("value")
-        if name == ON_INTERRUPT.decode() and len(self._interrupt_events) <= MAX_INTERRUPTS:
+        if name == ON_INTERRUPT and len(self._interrupt_events) <= MAX_INTERRUPTS:
             self._interrupt_limit.add(json.dumps(data))
             self._interrupt_events.append(data)
-        elif name == AGENT_STOPPED.decode() and not owner and isinstance(value, dict):
+        elif name == AGENT_STOPPED and not owner and isinstance(value, dict):
             self._stop_reason = stop_reason_of({"metadata": {"finishReason": value.get("stop_reason")}})
         return []
 
@@ -289,9 +271,9 @@ _READERS: dict[str, Callable[[RunEvents, Data, str], list[Event]]] = {
     "TOOL_CALL_END": RunEvents._end_call,
     "TOOL_CALL_CHUNK": RunEvents._chunk_call,
     "TOOL_CALL_RESULT": RunEvents._read_result,
-    "SUBAGENT_STARTED": RunEvents._start_subagent,
-    "SUBAGENT_FINISHED": RunEvents._end_subagent,
-    "SUBAGENT_ERROR": RunEvents._fail_subagent,
+    "SUBAGENT_STARTED": lambda self, data, owner: self._subagents.start(data, owner),
+    "SUBAGENT_FINISHED": lambda self, data, owner: self._subagents.end(data, owner),
+    "SUBAGENT_ERROR": lambda self, data, owner: self._subagents.fail(data, owner),
     "CUSTOM": RunEvents._read_custom,
 }
 

@@ -71,9 +71,14 @@ class ToolCalls:
         """Whether a call may still be the client's."""
         return any(not call.is_handled for call in self.open.values())
 
-    def knows(self, call_id: str) -> bool:
-        """Whether the call was streamed."""
-        return call_id in self.open or call_id in self._answered
+    @property
+    def has_unnamed(self) -> bool:
+        """Whether a call that may still be the client's has arguments, and no name."""
+        return any(not (call.name or call.is_handled) and call.text.tell() for call in self.open.values())
+
+    def is_answered(self, call_id: str) -> bool:
+        """Whether the call's result was streamed."""
+        return call_id in self._answered
 
     def start(self, call_id: str, name: str, *, hidden: bool = False) -> list[Event]:
         if hidden:
@@ -108,17 +113,23 @@ class ToolCalls:
         if call_id in self.open:
             raise UpstreamError("The agent sent a piece of its own tool call with the mark of a sub-agent.")
 
-    def add_chunk(self, call_id: str | None, name: str, delta: str, *, owner: str = "") -> list[Event]:
+    def add_chunk(
+        self, call_id: str | None, name: str, delta: str, *, owner: str = "", hidden: bool = False
+    ) -> list[Event]:
         """`TOOL_CALL_CHUNK`: the first of a call has its id and its tool, later ones may leave them out.
 
-        Raises UpstreamError as `ChunkStreams.accept` does, and for a first chunk without the tool's name.
+        A call that `TOOL_CALL_START` has opened continues. Raises UpstreamError as `ChunkStreams.accept` does, and for
+        a first chunk without the tool's name.
         """
-        target = self._chunks.accept(call_id, owner, name)
+        target = self._chunks.accept(call_id, owner, name, self._name_of(call_id))
         events = [] if target.closed is None else self.end(target.closed)
+        if owner:
+            self.check_owner(target.item_id)
         if target.opens:
-            if not name:
+            hidden = hidden or bool(target.owner) or target.item_id in self._hidden
+            if not (name or hidden or self._name_of(target.item_id) or self.is_answered(target.item_id)):
                 raise UpstreamError("The agent sent a first TOOL_CALL_CHUNK event without `toolCallName`.")
-            events += self.start(target.item_id, name, hidden=bool(target.owner))
+            events += self.start(target.item_id, name, hidden=hidden)
         return events + (self.add(target.item_id, delta) if delta else [])
 
     def close_chunk(self, owner: str) -> list[Event]:
@@ -137,6 +148,10 @@ class ToolCalls:
         self._remember_answered(call_id)
         finished = [ToolFinished(call_id, call.name, result, False, None)] if self._include_tool_activity else []
         return [ToolCallHandled(call_id), *finished]
+
+    def mark_as_handled(self, call_id: str) -> list[Event]:
+        """The agent has handled this call; a result of it may still come."""
+        return self._mark_handled([call_id] if call_id in self.open else [])
 
     def take_output(self, call_id: str) -> str | None:
         """Answers a call whose arguments are the agent's output, and returns them; None for an unknown call."""
@@ -160,6 +175,10 @@ class ToolCalls:
         for call_id in unhandled:
             self.open[call_id].is_handled = True
         return [ToolCallHandled(call_id) for call_id in unhandled]
+
+    def _name_of(self, call_id: str | None) -> str:
+        """The tool of a call that is open; empty if it is unknown."""
+        return self.open[call_id].name if call_id in self.open else ""
 
     def _find(self, call_id: str) -> ToolCallState:
         self.has_calls = True

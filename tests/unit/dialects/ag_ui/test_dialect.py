@@ -52,6 +52,10 @@ def test_the_run_that_was_asked_for_is_the_last_one_on_a_stream() -> None:
     around = ['{"type":"RAW","event":{"type":"RUN_STARTED","runId":"r3"}}', "no JSON", "7"]
     stream = b"".join(b"data: " + each.encode() + b"\n\n" for each in (*started, *around))
     assert AgUi().find_run_id(stream) == "r2"
+    lines = b"".join(
+        b"data: " + line.encode() + b"\n" for line in json.dumps(json.loads(started[0]), indent=0).split("\n")
+    )
+    assert AgUi().find_run_id(lines + b"\n") == "r1"
     assert AgUi().find_run_id(b"") == AgUi().find_run_id(b"data: 7\n\n") == ""
 
 

@@ -158,6 +158,17 @@ def test_several_interrupts_are_one_question() -> None:
     ]
 
 
+def test_an_interrupt_that_is_sent_twice_is_asked_for_once() -> None:
+    same, unnamed = {"id": "i1", "message": "Launch?"}, {"value": "Which port?"}
+    asked = read_outcome({"type": "interrupt", "interrupts": [same, same]}, {})
+    assert asked is not None
+    assert (asked.arguments, len(decode_interrupts(asked.call_id))) == ("{}", 1)
+    events = [{"value": "Launch?", "rawEvent": {"value": "Launch?", "id": "i1"}}] * 2 + [unnamed, unnamed]
+    asked = read_interrupt_events(events, {})
+    assert asked is not None
+    assert len(decode_interrupts(asked.call_id)) == 3
+
+
 def test_several_of_langgraphs_are_answered_by_its_own_command() -> None:
     raw = {"metadata": {"langgraph": {"raw": "?"}}}
     channels = [each.channel for each in decode_interrupts(outcome({"id": "i1", **raw}, {"id": "i2", **raw}).call_id)]

@@ -233,6 +233,14 @@ def test_an_accepted_output_without_its_call_is_nothing() -> None:
     assert read(START, accepted, *call("c1"), accepted, accepted, DONE)[-3:] == [TextDelta("{}"), *ENDED]
 
 
+def test_a_custom_event_that_is_not_read_is_dropped_in_any_order_of_keys() -> None:
+    custom = b'data: {"type":"CUSTOM","value":{"a":1},"name":"other"}\n\n'
+    chunks = frame("TEXT_MESSAGE_CHUNK", messageId="a1", delta="Six"), frame("TEXT_MESSAGE_CHUNK", delta=" bells")
+    events = read(START, chunks[0], custom, chunks[1], DONE, custom)
+    assert events[2:4] == [TextDelta("Six"), TextDelta(" bells")]
+    assert events[-1] == RunEnded()
+
+
 def test_a_snapshot_does_not_count_beside_a_call_for_the_client() -> None:
     for snapshot in (frame("MESSAGES_SNAPSHOT", messages=7), frame("MESSAGES_SNAPSHOT", messages="x" * 2 * MAX_FRAME)):
         assert read(START, *call("c1"), snapshot, DONE)[1:-1] == [ToolCallStarted("c1", "tide"), ENDED[0]]

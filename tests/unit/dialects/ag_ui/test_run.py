@@ -135,12 +135,41 @@ def test_what_continues_a_sub_agents_item_is_inside() -> None:
     ("opens", "name"),
     [(START, CONTENT), (START, END), (START, START)]
     + [("REASONING_MESSAGE_START", f"REASONING_MESSAGE_{word}") for word in ("START", "CONTENT", "END")]
-    + [("TOOL_CALL_START", f"TOOL_CALL_{word}") for word in ("START", "ARGS", "END")],
+    + [("TOOL_CALL_START", f"TOOL_CALL_{word}") for word in ("START", "ARGS", "END")]
+    + [
+        (opens, f"{kind}_CHUNK")
+        for kind in ("TEXT_MESSAGE", "REASONING_MESSAGE", "TOOL_CALL")
+        for opens in (f"{kind}_START", f"{kind}_CHUNK")
+    ],
 )
 def test_a_sub_agent_that_goes_on_with_the_agents_own_item_is_refused(opens: str, name: str) -> None:
     fields = {"messageId": "a1", "toolCallId": "c1", "toolCallName": "tide", "delta": "x"}
     with pytest.raises(UpstreamError, match="mark of a sub-agent"):
         read((opens, fields), (name, {**fields, "subagentRunId": "s1"}))
+
+
+def test_a_short_form_goes_on_with_the_hidden_message_of_its_id() -> None:
+    chunk = (CHUNK, {"messageId": "a1", "delta": "no"})
+    for hidden in ({"subagentRunId": "s1"}, {"role": "user"}):
+        assert read((START, {"messageId": "a1", **hidden}), chunk) == ended()
+    called = {"toolCallId": "c1", "toolCallName": "tide"}
+    for start in ((START, {"messageId": "a1"}), ("TOOL_CALL_START", called)):
+        hidden_start = (start[0], {**start[1], "subagentRunId": "s1"})
+        assert read(hidden_start, ("TOOL_CALL_CHUNK", {**called, "delta": "{}", "parentMessageId": "a1"})) == ended()
+
+
+def test_a_call_without_a_name_is_no_answer() -> None:
+    pieces = ("TOOL_CALL_ARGS", {"toolCallId": "c1", "delta": "{}"}), ("TOOL_CALL_END", {"toolCallId": "c1"})
+    with pytest.raises(UpstreamError, match="has not begun"):
+        read(*pieces)
+    assert read(pieces[1]) == ended()
+    assert read(*pieces, ("TOOL_CALL_RESULT", {"toolCallId": "c1", "content": "06:12"}))[-2:] == ended()
+    assert read(*pieces, (CHUNK, {"messageId": "a1", "delta": "Six."}))[-2:] == ended()
+
+
+def test_a_message_without_text_hides_no_result() -> None:
+    empty = (START, {"messageId": "a1"}), (CONTENT, {"messageId": "a1", "delta": ""}), (END, {"messageId": "a1"})
+    assert read(*empty, result="Six.")[-2:] == [RunResult("Six.", "", None), RunEnded()]
 
 
 def test_an_event_of_a_sub_agent_does_not_end_the_agents_short_form() -> None:
@@ -161,16 +190,6 @@ def test_a_sub_agents_life_is_whole() -> None:
             read(*broken)
     with pytest.raises(UpstreamError, match="still running"):
         read(start)
-
-
-def test_running_sub_agents_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ag_ui_run, "MAX_SUBAGENTS", 1000)
-    run = RunEvents(include_tool_activity=True)
-    for _ in range(10):
-        read_steps(run, child("STARTED", name="pilot"), child("FINISHED"))
-    read_steps(run, *(child("STARTED", name, name="pilot") for name in ("s1", "s2", "s3")))
-    with pytest.raises(UpstreamError, match="running sub-agents"):
-        read_steps(run, child("STARTED", "s4", name="pilot"))
 
 
 def test_questions_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:

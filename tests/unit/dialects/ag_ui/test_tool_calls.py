@@ -57,8 +57,24 @@ def test_chunks_leave_out_what_was_said() -> None:
 
 
 def test_a_first_chunk_names_the_tool() -> None:
-    with pytest.raises(UpstreamError, match="toolCallName"):
-        ToolCalls(include_tool_activity=False).add_chunk("c1", "", "{}")
+    calls = ToolCalls(include_tool_activity=False)
+    calls.add("c2", "{}")
+    for call_id in ("c1", "c2"):
+        with pytest.raises(UpstreamError, match="toolCallName"):
+            calls.add_chunk(call_id, "", "{}")
+
+
+def test_chunks_go_on_with_a_call_that_has_a_name() -> None:
+    calls = ToolCalls(include_tool_activity=False)
+    calls.start("c1", "tide")
+    assert calls.add_chunk("c1", "", "[") == [ToolCallDelta("c1", "[")]
+    assert calls.add_chunk("c2", "moon", "{}")[1:] == [ToolCallDelta("c2", "{}")]
+    assert calls.add_chunk("c1", "", "]") == [ToolCallDelta("c1", "]")]
+    assert calls.open["c1"].arguments == "[]"
+    with pytest.raises(UpstreamError, match="`toolCallName`"):
+        calls.add_chunk("c1", "moon", "")
+    calls.answer("c1", "06:12")
+    assert calls.add_chunk("c2", "", "") == calls.add_chunk("c1", "", "{}") == []
 
 
 def test_a_call_that_is_opened_again_goes_on() -> None:
