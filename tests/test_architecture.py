@@ -90,7 +90,6 @@ NEED_NO_TEST = {
     "server.inspection.recorder_pair": "unit/server/inspection/test_routes records a run beside it",
     "server.inspection.responses": "unit/server/inspection/test_routes reads the headers",
     "server.inspection.rows": "unit/server/inspection/test_routes reads rows of every state",
-    "server.inspection.run_details": "unit/server/inspection/test_routes reads requests, turns and errors",
     "server.inspection.run_feed": "unit/server/inspection/test_events follows a run by it",
     "server.upstream.http_connection": "unit/server/upstream/test_http_client talks over it, cut and broken",
     "server.upstream.response_check": "wire/test_error_mapping is refused in every way",

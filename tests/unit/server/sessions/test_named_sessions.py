@@ -70,6 +70,13 @@ async def test_only_so_many_sessions_are_held_in_memory() -> None:
     assert [await store.answered(f"s{number}") for number in range(5)] == [None, None, "d2", "d3", "d4"]
 
 
+async def test_the_session_that_was_not_used_for_longest_gives_way_first() -> None:
+    store = MemoryNames(size=2)
+    for session in ("s1", "s2", "s1", "s3"):
+        await store.set_answered(session, "d")
+    assert [await store.answered(session) for session in ("s1", "s2", "s3")] == ["d", None, "d"]
+
+
 async def test_what_redis_keeps_runs_out(monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer) -> None:
     async with redis_client.connect(redis_server.url) as redis:
         await RedisNames(redis, size=3).set_answered("s1", "d1")
