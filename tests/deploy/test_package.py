@@ -13,6 +13,7 @@ import zipfile
 from email import message_from_string
 from email.message import Message
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 import yaml
@@ -20,12 +21,16 @@ import yaml
 from oaicompat_proxy import __version__
 from tests.support.conformance import check_stream
 from tests.support.paths import ROOT
-from tests.support.processes import Child
+from tests.support.processes import Child, stopping
 from tests.support.proxy import chat_body
+from tests.support.proxy_fixtures import running_redis
 
 UV = (sys.executable, "-m", "uv")
 VERSIONS = ("3.11", "3.12", "3.13")
 PACKAGE = ROOT / "oaicompat_proxy"
+SERVING = ("console", "redis", "sso", "structured", "tracing", "workers")
+"""The extras that the running proxy uses."""
+KEY = "a key of thirty-two characters.."
 
 
 def run(*command: str | Path, **how: object) -> str:
@@ -130,7 +135,7 @@ def test_the_metadata_is_complete(wheel: Path) -> None:
     assert about["Description-Content-Type"] == "text/markdown"
     assert about["Summary"]
     assert about["Keywords"]
-    assert {"console", "redis", "sso", "structured", "tracing", "workers"} <= {*about.get_all("Provides-Extra", [])}
+    assert {*SERVING} <= {*about.get_all("Provides-Extra", [])}
     classifiers = {*about.get_all("Classifier", [])}
     assert {f"Programming Language :: Python :: {version}" for version in VERSIONS} <= classifiers
     assert {"Typing :: Typed", "Environment :: Web Environment"} <= classifiers
@@ -167,21 +172,60 @@ def test_it_serves_where_only_the_wheel_is_installed(version: str, wheel: Path, 
     answers(venv / "bin" / "oaicompat-proxy", directory=tmp_path)
 
 
-def test_it_serves_with_the_lowest_versions_that_it_allows(wheel: Path, tmp_path: Path) -> None:
-    """Where a library is already there, pip takes it as it is."""
-    python, lowest = tmp_path / "venv" / "bin" / "python", tmp_path / "lowest.in"
-    run(interpreter(VERSIONS[0]), "-m", "venv", tmp_path / "venv")
-    needed = [each for each in metadata_of(wheel).get_all("Requires-Dist", []) if "extra ==" not in each]
-    lowest.write_text("\n".join(needed))
+@pytest.fixture(scope="module")
+def with_lowest_versions(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command, with the lowest versions that the wheel allows of its dependencies and of those of its extras."""
+    directory = tmp_path_factory.mktemp("lowest")
+    python, lowest = directory / "venv" / "bin" / "python", directory / "lowest.in"
+    run(interpreter(VERSIONS[0]), "-m", "venv", directory / "venv")
+    needed = [each.partition(" extra ==") for each in metadata_of(wheel).get_all("Requires-Dist", [])]
+    used = [text.rstrip("; ") for text, _, extra in needed if not extra or extra.strip(" \"'") in SERVING]
+    lowest.write_text("\n".join(used))
     run(*UV, "pip", "install", "--quiet", "--python", python, "--resolution", "lowest-direct", "-r", lowest)
     run(*UV, "pip", "install", "--quiet", "--python", python, "--no-deps", wheel)
-    answers(tmp_path / "venv" / "bin" / "oaicompat-proxy", directory=tmp_path)
+    return python.with_name("oaicompat-proxy")
+
+
+def test_it_serves_with_the_lowest_versions_that_it_allows(with_lowest_versions: Path, tmp_path: Path) -> None:
+    """Where a library is already there, pip takes it as it is."""
+    answers(with_lowest_versions, directory=tmp_path)
+
+
+def test_workers_share_a_limit_with_the_lowest_versions(with_lowest_versions: Path, tmp_path: Path) -> None:
+    """gunicorn starts the workers, and limits counts the requests of all of them in Redis."""
+    command = str(with_lowest_versions)
+    kept = {"cwd": tmp_path, "env": plain_environment()}
+    demo = Child(command, "--demo", "--port", "0", **kept)
+    with stopping(demo), running_redis() as redis:
+        gateway = demo.wait_for(r"gateway +(http://127\.0\.0\.1:\d+)")[1]
+        flags = ("--workers", "2", "--redis", redis.url, "--api-key", KEY, "--requests-per-minute", "3")
+        child = Child(command, "--upstream", gateway, "--port", "0", *flags, **kept)
+        with stopping(child):
+            base = child.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
+            assert [status_of_a_run(base) for _ in range(5)] == [200] * 3 + [429] * 2
+        assert "Redis fails" not in child.output
+
+
+def status_of_a_run(base: str) -> int:
+    """The status of a chat request on a connection of its own, which any worker may accept."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+    request = urllib.request.Request(f"{base}/v1/chat/completions", chat_body(model="demo"), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return int(response.status)
+    except HTTPError as error:
+        with error:
+            return error.code
+
+
+def plain_environment() -> dict[str, str]:
+    """This process's environment, without what would lead the command to the repository or to other settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("OAICOMPAT_", "PYTHONPATH"))}
 
 
 def answers(*command: str | Path, directory: Path) -> None:
     """The command serves the demo agent, outside of the repository, and streams one answer; the page is served, too."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OAICOMPAT_", "PYTHONPATH"))}
-    child = Child(*map(str, command), "--demo", "--port", "0", cwd=directory, env=kept)
+    child = Child(*map(str, command), "--demo", "--port", "0", cwd=directory, env=plain_environment())
     try:
         base = child.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
         assert f"oaicompat-proxy {__version__}" in child.output
