@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Line, Proxy, Received, StartProxy
+from tests.support.raw_client import leave
 from tests.support.responses_conformance import check_response_body, check_response_stream
 from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, closing, failure, run, text
 
@@ -37,11 +38,12 @@ async def get(front: Proxy, below: str, *, method: str = "GET") -> Any:
 
 
 async def ended(front: Proxy, answer_id: str) -> Any:
-    """The response, polled until it is final."""
+    """The response, polled until it is stored and final."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            response = await get(front, answer_id)
-            if response["status"] in FINAL:
+            received = await front.get(f"{RESPONSES}/{answer_id}")
+            response = json.loads(received.body)
+            if received.status == 200 and response["status"] in FINAL:
                 return response
             await asyncio.sleep(0.01)
 
@@ -106,6 +108,21 @@ async def test_a_failed_stream_that_is_not_stored_is_unknown(proxy: StartProxy, 
     front = await proxy()
     answer_id = id_in((await post(front, stream=True, store=False)).body)
     assert (await front.get(f"{RESPONSES}/{answer_id}")).status == 404
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_a_stream_that_its_client_has_left_is_found_as_failed(
+    proxy: StartProxy, agent: Agent, tmp_path: Path, how: str, in_file: bool
+) -> None:
+    agent.plays(OPENING, text("Hello"), "stall")
+    front = await proxy(response_db=str(tmp_path / "answers.db") if in_file else "")
+    line, head = await begun(front, agent, store=None)
+    await leave(line, how)
+    response = await ended(front, id_in(head))
+    assert (response["status"], response["error"]["code"]) == ("failed", "invalid_prompt")
+    assert "left" in response["error"]["message"]
+    assert response["output"] == []
 
 
 async def test_a_failed_answer_says_so(proxy: StartProxy, agent: Agent) -> None:
@@ -271,8 +288,10 @@ async def test_unless_it_is_stored_the_agent_stops_with_its_client(
     line, head = await begun(front, agent, store=store)
     line.reset()
     await agent.until(lambda: agent.runs[0].outcome == "left")
-    received = await front.get(f"{RESPONSES}/{id_in(head)}")
-    assert received.status == 404
+    if store is False:
+        assert (await front.get(f"{RESPONSES}/{id_in(head)}")).status == 404
+    else:
+        assert (await ended(front, id_in(head)))["status"] == "failed"
 
 
 async def test_events_that_are_not_kept_any_more(proxy: StartProxy, agent: Agent) -> None:

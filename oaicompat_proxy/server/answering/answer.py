@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from ...config.settings import Config
-from ...core.errors import InternalError, ProxyError
+from ...core.errors import AnswerCut, InternalError, ProxyError
 from ...pipeline.answers import StreamedAnswer, WholeAnswer
 from ...translation.structured.structured_answer import StructuredAnswer
 from ..context import CONTEXT, RequestContext
@@ -27,8 +28,9 @@ log = logging.getLogger(__name__)
 OnComplete = Callable[[], Awaitable[None]]
 """Called when the answer is complete, before its last bytes go out: the client's next request may follow at once."""
 
-OnFailure = Callable[[StreamedAnswer, ProxyError], Awaitable[None]]
-"""Called when a stream that the client has begun to read fails, before the failure is encoded. Raises nothing."""
+OnFailure = Callable[[StreamedAnswer, ProxyError], Coroutine[Any, Any, None]]
+"""Called when a stream that the client has begun to read fails, before the failure is encoded, or when the client has
+left it. Raises nothing."""
 
 
 def send_answer(
@@ -116,6 +118,11 @@ async def _send_stream(
             report.on_sent()
         except ClientGone:
             report.on_client_gone()
+            _store_left(context, answer, on_failure)
+        except asyncio.CancelledError:  # the client has left
+            if sink.committed:
+                _store_left(context, answer, on_failure)
+            raise
         except Exception as error:
             if not sink.committed:
                 raise
@@ -125,6 +132,15 @@ async def _send_stream(
             await on_failure(answer, failure)
             await sink.fail(failure)
     return sink.response
+
+
+def _store_left(context: RequestContext, answer: StreamedAnswer, on_failure: OnFailure) -> None:
+    """Stores the stream that its client has left, unless its run is complete. In a task of its own, because the run is
+    stopped after this, and must not wait for the store.
+    """
+    if not answer.ended:
+        left = AnswerCut("The client left before the end of the answer, so the run was stopped.")
+        context.server.shutdown.wait_for(asyncio.create_task(on_failure(answer, left)))
 
 
 async def _check(answer: StructuredAnswer, thread: ProcessorThread) -> None:
