@@ -15,7 +15,7 @@ _DIGITS = "1234567890"
 
 
 def mask_text(text: str) -> str:
-    """Masks a text."""
+    """Masks a text outside of JSON, where nothing is escaped."""
     return text.translate(_MASKED)
 
 
@@ -34,15 +34,15 @@ def mask_string(text: str) -> str:
 
 def variant_of(masked: str, number: int) -> str:
     """The `number`-th variant of a masked text; the first again if there are no more."""
-    signs = list(masked)
-    for place in range(len(signs) - 1, -1, -1):
+    characters = list(masked)
+    for place in range(len(characters) - 1, -1, -1):
         if not number:
             break
-        pool = _LETTERS if signs[place] == "x" else _DIGITS if signs[place] == "1" else ""
-        if pool and not (place and signs[place - 1] == "\\"):
+        pool = _LETTERS if characters[place] == "x" else _DIGITS if characters[place] == "1" else ""
+        if pool and not (place and characters[place - 1] == "\\"):
             number, rest = divmod(number, len(pool))
-            signs[place] = pool[rest]
-    return masked if number else "".join(signs)
+            characters[place] = pool[rest]
+    return masked if number else "".join(characters)
 
 
 def _mask_escape(escape: re.Match[str]) -> str:
