@@ -91,7 +91,6 @@ NEED_NO_TEST = {
     "server.inspection.responses": "unit/server/inspection/test_routes reads the headers",
     "server.inspection.rows": "unit/server/inspection/test_routes reads rows of every state",
     "server.inspection.run_feed": "unit/server/inspection/test_events follows a run by it",
-    "server.upstream.http_connection": "unit/server/upstream/test_http_client talks over it, cut and broken",
     "server.upstream.response_check": "wire/test_error_mapping is refused in every way",
     "server.process.runner": "process/test_stopping and unit/server/process/test_reload run on it",
     "server.sessions.conversations": "unit/server/sessions/test_sessions continues in every kind of session",
@@ -307,3 +306,12 @@ def test_every_test_stands_in_a_directory_of_its_kind() -> None:
     assert {path.name for path in TESTS.glob("*.py")} == {"__init__.py", "conftest.py", Path(__file__).name}
     units = {path.parent.relative_to(TESTS / "unit") for path in (TESTS / "unit").rglob("test_*.py")}
     assert sorted(str(room) for room in units if not (PACKAGE / room).is_dir()) == []
+
+
+def test_every_test_of_a_module_is_named_after_it() -> None:
+    """`test_store`, or `test_store_` and what of the module it is about."""
+    rooms: dict[Path, list[str]] = {}
+    for *room, module in MODULES:
+        rooms.setdefault(TESTS.joinpath("unit", *room), []).append(f"test_{module}_")
+    tests = [*(TESTS / "unit").rglob("test_*.py")]
+    assert [str(test) for test in tests if not f"{test.stem}_".startswith(tuple(rooms[test.parent]))] == []
