@@ -230,6 +230,8 @@ class EventReader(UnbufferedReader):
                 events.append(event)
 
     def _handle(self, tag: str | None, envelope: Data, events: list[Event]) -> None:
+        if envelope.get("type", "event") != "event":
+            return  # a frame of `/events` about a channel or the connection
         self._data_key = data_key_of(envelope)
         self._handle_event(tag or envelope.get("event"), envelope.get("data"), events)
 

@@ -20,6 +20,8 @@ def test_a_call_is_shown_with_its_result():
     assert tools.on_tool_finished(finished()) == [AgentToolCalled("a", "add", '{"a":1}'), AgentToolReturned("a", "42")]
     tools.add_call("a", '{"a":2}')
     assert tools.on_tool_finished(finished())[0] == AgentToolCalled("a", "add", '{"a":2}')
+    assert tools.on_tool_finished(finished())[0] == AgentToolCalled("a", "add", '{"a":2}')
+    assert tools.release_placeholders() == []
     assert tools.on_tool_finished(finished())[0] == AgentToolCalled("a", "add", "{}")
 
 

@@ -47,6 +47,15 @@ def test_arguments_may_come_in_pieces_and_interleaved() -> None:
     assert line_of(narrator, finished(call_id="c1")) == '⟦tool⟧ add {"a":1} → 42 (0.2 s)'
 
 
+def test_pieces_behind_a_result_are_those_of_another_call() -> None:
+    narrator = Narrator()
+    for piece in ('{"a":1}', '{"a":2}'):
+        narrator.add_arguments("c1", piece)
+        narrator.add_arguments("c2", piece)
+        assert line_of(narrator, finished()) == f"⟦tool⟧ add {piece} → 42 (0.2 s)"
+        assert line_of(narrator, finished(call_id="c2")) == f"⟦tool⟧ add {piece} → 42 (0.2 s)"
+
+
 def test_the_whole_call_counts_not_the_pieces_before_it() -> None:
     narrator = Narrator()
     narrator.add_arguments("c1", '{"a":')
@@ -95,7 +104,9 @@ def test_what_just_fits_is_not_shortened() -> None:
 def test_arguments_are_forgotten_with_their_call() -> None:
     narrator = Narrator()
     narrator.add_call("c1", '{"a":1}')
-    line_of(narrator, finished())
+    first = line_of(narrator, finished())
+    assert line_of(narrator, finished()) == first  # a tool that is run twice in the tick
+    assert narrator.release_placeholders() == []
     assert line_of(narrator, finished()) == "⟦tool⟧ add → 42 (0.2 s)"
 
 

@@ -421,6 +421,7 @@ SAYS_NOTHING = [
     b'{"event":["content_delta"],"data":{}}',
     b'{"event":"never heard of","data":{}}',
     b'{"type":"connection","connectionId":"c1","subscriptions":[]}',
+    b'{"type":"channel","event":"content_delta","data":{"delta":"no"}}',
     b'{"event":"entry_committed","data":{"entry":7}}',
     b'{"event":"message","data":{"message":7}}',
     b'{"event":"model_response","data":{"modelOutput":7}}',
