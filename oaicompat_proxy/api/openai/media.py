@@ -4,14 +4,12 @@ Content in the body is decoded once, to reject invalid base64 and to count bytes
 media type of a data URL is passed on without its parameters (`;charset=…`). The `detail` of a picture is ignored,
 because agents' gateways have no field for it.
 
-Source: `api/openai/PROTOCOL.md`, "Messages"; data URLs RFC 2397 and WHATWG Fetch "data: URL processor" (missing
-padding and white space in base64 are accepted).
+Source: `api/openai/PROTOCOL.md`, "Messages"; data URLs RFC 2397 and WHATWG Fetch "data: URL processor".
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -19,6 +17,7 @@ from urllib.parse import unquote_to_bytes
 
 from ...core.errors import InvalidRequest
 from ...core.message import Media
+from ..base64_text import decoded_size, normalize
 from .invalid_requests import invalid_value, missing
 
 DEFAULT_FILE_TYPE = "application/octet-stream"
@@ -29,7 +28,6 @@ AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/L16"}
 """Media types that are not `audio/` and the format's name."""
 
 _DATA_SCHEME = "data:"
-_WHITE_SPACE = b" \t\n\r\x0b\x0c"
 _WEB_URL = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
 
 
@@ -123,17 +121,12 @@ class MediaReader:
         return _Content(self._encode(_unescape(body, path), path), mime_type)
 
     def _check_base64(self, text: str, path: str) -> str:
-        """`text`, padded and without white space."""
         try:
-            if not _is_strict(text):
-                data = text.encode("ascii").translate(None, _WHITE_SPACE)
-                data += b"=" * (-len(data) % 4)
-                binascii.a2b_base64(data, strict_mode=True)
-                text = data.decode("ascii")
-        except ValueError as exc:  # also binascii.Error and UnicodeEncodeError
+            data = normalize(text)
+        except ValueError as exc:
             raise invalid_value(path, "expected base64-encoded data.") from exc
-        self._count(len(text) // 4 * 3 - text.count("=", -2), path)
-        return text
+        self._count(decoded_size(data), path)
+        return data
 
     def _encode(self, content: bytes, path: str) -> str:
         self._count(len(content), path)
@@ -157,15 +150,6 @@ _READERS: Mapping[str, Callable[[MediaReader, dict[str, Any], str], Media]] = {
     "input_audio": MediaReader._read_audio,
     "file": MediaReader._read_file,
 }
-
-
-def _is_strict(text: str) -> bool:
-    """Base64 text as RFC 4648 has it is used as it is, without a copy."""
-    try:
-        binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        return False
-    return True
 
 
 def _unescape(text: str, path: str) -> bytes:

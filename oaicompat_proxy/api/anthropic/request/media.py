@@ -5,16 +5,15 @@ Source: `api/anthropic/PROTOCOL.md`, "Request": `image` and `document` with the 
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from ....core.errors import InvalidRequest
 from ....core.message import Media
+from ...base64_text import decoded_size, normalize
 from .validation import fault
 
-_WHITE_SPACE = b" \t\n\r\x0b\x0c"
 _WEB_URL = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
 
 
@@ -47,13 +46,11 @@ class MediaReader:
 
     def _check_base64(self, text: str, path: str) -> str:
         try:
-            data = text.encode("ascii").translate(None, _WHITE_SPACE)
-            data += b"=" * (-len(data) % 4)
-            self._count(len(data) // 4 * 3 - data[-2:].count(b"="), path)
-            binascii.a2b_base64(data, strict_mode=True)
-        except ValueError as exc:  # also binascii.Error and UnicodeEncodeError
+            data = normalize(text)
+        except ValueError as exc:
             raise fault(path, "Input should be base64-encoded data") from exc
-        return data.decode("ascii")
+        self._count(decoded_size(data), path)
+        return data
 
     def _count(self, size: int, path: str) -> None:
         if not size:

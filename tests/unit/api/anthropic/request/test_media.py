@@ -39,7 +39,10 @@ def test_by_address_and_by_id() -> None:
         (value("no base64!"), "p.data: Input should be base64-encoded data"),
         (value("äö"), "p.data: Input should be base64-encoded data"),
         (value(""), "p.data: the data is empty"),
-        (value(DATA * 4), "p.data: the request's pictures and documents are too large; this server takes at most 50"),
+        (
+            value("QUJD" * 17),
+            "p.data: the request's pictures and documents are too large; this server takes at most 50",
+        ),
         ({"type": "url", "url": "file:///etc/passwd"}, "p.url: Input should be an http(s) URL"),
     ],
 )
