@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
@@ -41,11 +41,9 @@ def create_gateway(recording: Recording, *, pace: float) -> web.Application:
         asked = _json_field(await request.read(), "runId") if is_agent else None
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        before = 0.0
-        for entry in recording.of("native"):
-            await asyncio.sleep(pace * max(entry.ms - before, 0) / 1000)
-            before = entry.ms
-            await response.write(_with_run_id(entry.data, recorded, asked) if isinstance(asked, str) else entry.data)
+        for pause, data in timed_reads(recording, pace):
+            await asyncio.sleep(pause)
+            await response.write(_with_run_id(data, recorded, asked) if isinstance(asked, str) else data)
         return response
 
     async def invoke(request: web.Request) -> web.Response:
@@ -65,6 +63,14 @@ def create_gateway(recording: Recording, *, pace: float) -> web.Application:
     app.router.add_post("/invoke", invoke)
     app.router.add_post("/close", close)
     return app
+
+
+def timed_reads(recording: Recording, pace: float) -> Iterator[tuple[float, bytes]]:
+    """The reads of the agent's stream, each with the seconds to wait before it."""
+    before = 0.0
+    for entry in recording.of("native"):
+        yield pace * max(entry.ms - before, 0) / 1000, entry.data
+        before = entry.ms
 
 
 def _with_run_id(data: bytes, recorded: str, asked: str) -> bytes:

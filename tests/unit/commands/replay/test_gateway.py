@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from oaicompat_proxy.commands.replay.gateway import create_gateway
+from oaicompat_proxy.commands.replay.gateway import create_gateway, timed_reads
 from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.demo.gateway import serve_app
 from oaicompat_proxy.recordings.format import Entry, Recording
@@ -33,6 +33,14 @@ async def gateway() -> AsyncIterator[StartGateway]:
             return await stack.enter_async_context(serve_app(create_gateway(RECORDING, pace=pace)))
 
         yield start
+
+
+def test_each_read_waits_for_as_long_as_it_came_after_the_one_before() -> None:
+    times = [("request", 0.0), ("native", 500.0), ("native", 750.0), ("native", 700.0), ("native", 950.0)]
+    recording = Recording(options=AnswerOptions(), entries=[Entry(ms, kind, b"%d" % ms) for kind, ms in times])
+    expected = [(1.0, b"500"), (0.5, b"750"), (0.0, b"700"), (0.5, b"950")]
+    assert list(timed_reads(recording, 2)) == expected
+    assert {pause for pause, _ in timed_reads(recording, 0)} == {0}
 
 
 @pytest.mark.slow
