@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
 import ssl
+from collections.abc import Iterator
 
 import pytest
+from aiohappyeyeballs import AddrInfoType
 
 from oaicompat_proxy.core.errors import UpstreamConnectTimeout, UpstreamUnreachable
 from oaicompat_proxy.server.upstream import connect
@@ -157,6 +160,63 @@ async def test_what_is_no_run_is_not_waited_for(gateway: Gateway) -> None:
     async with asyncio.timeout(2):
         with pytest.raises(UpstreamUnreachable):
             await client.request("GET", "/apps")
+
+
+@pytest.fixture
+def silent_address() -> Iterator[AddrInfoType]:
+    """An address that answers no connect: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield tcp_address(listener.getsockname()[1])
+
+
+def tcp_address(port: int) -> AddrInfoType:
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port)
+
+
+@on_every_loop
+async def test_an_address_that_does_not_answer_hides_no_other(
+    gateway: Gateway, silent_address: AddrInfoType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name often has an IPv6 and an IPv4 address, and only one of them leads to the gateway."""
+    server = await asyncio.get_running_loop().create_server(gateway.new_peer, "127.0.0.1", 0)
+    answering = tcp_address(server.sockets[0].getsockname()[1])
+
+    async def both_addresses(host: str, port: int) -> list[AddrInfoType]:
+        assert host == "gateway.test"
+        return [silent_address, answering]
+
+    monkeypatch.setattr(connect, "resolve", both_addresses)
+    client = gateway.client("http://gateway.test", connect_retries=0)
+    try:
+        sending = asyncio.create_task(client.request("POST", "/send", b"once", retry=True, wait=False))
+        peer = await gateway.peer()
+        request = await peer.request()
+        assert b"\r\nHost: gateway.test\r\n" in request
+        assert request.endswith(b"once")
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await (await sending).head()
+    finally:
+        server.close()
+
+
+@on_every_loop
+async def test_when_each_address_of_a_name_refuses_it_is_refused(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def two_addresses(host: str, port: int) -> list[AddrInfoType]:
+        return [tcp_address(free_port()), tcp_address(free_port())]
+
+    monkeypatch.setattr(connect, "resolve", two_addresses)
+    client = gateway.client("http://gateway.test", connect_retries=0)
+    with pytest.raises(UpstreamUnreachable) as raised:
+        await client.request("GET", "/apps")
+    assert isinstance(raised.value.__cause__, ConnectionRefusedError)
+    assert raised.value.__cause__.strerror == "Connection refused"
 
 
 async def test_a_client_does_not_notice_that_the_gateway_restarts(proxy: StartProxy) -> None:
