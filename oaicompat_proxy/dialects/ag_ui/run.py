@@ -80,7 +80,7 @@ class RunEvents:
         owner = text_of(data, "subagentRunId")
         events = self._close_chunks(name, owner)
         events += _READERS[name](self, data, owner)
-        return self._with_implied(events)
+        return [each for event in events for each in (*self._events_before(event), event)]
 
     def add_plain_text(self, message_id: str, delta: str) -> tuple[Event] | None:
         """The event of the active message's next delta; None if the AG-UI event has to be read in full."""
@@ -103,7 +103,7 @@ class RunEvents:
         silent = not (missing or self._texts.has_text or self._calls.has_unhandled)
         reason = stop_reason_of(data) or self._stop_reason
         ending = read_end(data, self._calls, self._interrupt_events, silent=silent, stop_reason=reason)
-        return self._with_implied(events + missing) + ending
+        return [each for event in events + missing for each in (*self._events_before(event), event)] + ending
 
     def fail(self) -> list[Event]:
         """The events that were still buffered when the run failed."""
@@ -120,9 +120,6 @@ class RunEvents:
         if calls and name != "TOOL_CALL_CHUNK":
             events += self._calls.close_chunk(owner)
         return events
-
-    def _with_implied(self, events: list[Event]) -> list[Event]:
-        return [each for event in events for each in (*self._events_before(event), event)]
 
     def _events_before(self, event: Event) -> list[Event]:
         """The events that a new message of the model implies."""
