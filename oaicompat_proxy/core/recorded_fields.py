@@ -25,6 +25,8 @@ class Readable(Enum):
     """A gateway's stand-in for the result of a client's tool: `[NAME rendered on client]`."""
     FAILURE = "failure"
     """The message of a failure, without secrets, as clients get it."""
+    OUTPUT = "output"
+    """The result of a call whose arguments are the agent's answer: its first words, which say so."""
 
 
 Rule = Union[Readable, frozenset[str], "Fields", None]

@@ -41,6 +41,7 @@ _SHAPES: Mapping[Readable, re.Pattern[str]] = {
     Readable.PLACEHOLDER: re.compile(r"\[[-\w.]{1,128} rendered on client\]", re.ASCII),
     Readable.TIME: re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{5,20}(?:Z|[-+]\d\d:?\d\d)?", re.ASCII),
 }
+_OUTPUT = re.compile(r"Final result processed\.\Z|Returning structured response: ")
 
 
 class Masker:
@@ -213,6 +214,8 @@ def _mask_value(text: str, rule: Rule) -> str:
         rule = rule.get("")
     if rule is Readable.FAILURE:
         return _mask_failure(text)
+    if rule is Readable.OUTPUT and (words := _OUTPUT.match(text)):
+        return words[0] + mask_string(text[words.end() :])
     return text if _is_readable(text, rule) else mask_string(text)
 
 

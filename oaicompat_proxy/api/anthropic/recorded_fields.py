@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ...core.recorded_fields import Fields, Readable, RecordedFields
 
-ID, NAME, TIME, NUMBER, _, FAILURE = Readable
+ID, NAME, TIME, NUMBER, _, FAILURE, _ = Readable
 
 _CITATION: Fields = {"type": NAME, "url": None, "title": None, "cited_text": None, "encrypted_index": None}
 _RESULT: Fields = {"type": NAME, "text": None}

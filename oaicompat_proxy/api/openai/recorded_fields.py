@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ...core.recorded_fields import Fields, Readable, RecordedFields
 
-ID, NAME, TIME, NUMBER, _, FAILURE = Readable
+ID, NAME, TIME, NUMBER, _, FAILURE, _ = Readable
 
 _FUNCTION: Fields = {"name": NAME, "arguments": None}
 _CALLED: Fields = {"function": _FUNCTION, "custom": {"name": NAME, "input": None}}

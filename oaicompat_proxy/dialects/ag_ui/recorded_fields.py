@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...core.recorded_fields import Fields, Readable, RecordedFields
 
-ID, NAME, TIME, NUMBER, _, FAILURE = Readable
+ID, NAME, TIME, NUMBER, _, FAILURE, OUTPUT = Readable
 
 _ROLES = frozenset({"developer", "system", "assistant", "user", "tool", "activity", "reasoning"})
 _STOP_REASONS = frozenset({"guardrail_intervened", "content_filtered", "max_tokens"})
@@ -17,7 +17,11 @@ _FINISH_REASONS = _STOP_REASONS | {
     *("max_output_tokens", "safety"),
 }
 
-_PART: Fields = {"type": frozenset({"text", "image", "audio", "video", "document", "binary"}), "text": None}
+_PART: Fields = {
+    "type": frozenset({"text", "image", "audio", "video", "document", "binary"}),
+    "text": OUTPUT,
+    "": OUTPUT,
+}
 _CALL: Fields = {"toolCallId": ID, "toolCallName": NAME, "parentMessageId": ID}
 _TEXT: Fields = {"messageId": ID, "role": _ROLES, "delta": None}
 _MESSAGE: Fields = {

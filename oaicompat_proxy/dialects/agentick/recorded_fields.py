@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...core.recorded_fields import Fields, Readable, RecordedFields
 
-ID, NAME, TIME, NUMBER, PLACEHOLDER, FAILURE = Readable
+ID, NAME, TIME, NUMBER, PLACEHOLDER, FAILURE, _ = Readable
 
 _ROLES = frozenset({"user", "assistant", "system", "tool", "event"})
 _EXECUTORS = frozenset({"engine", "adapter", "provider", "client"})

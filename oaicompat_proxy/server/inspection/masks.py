@@ -9,7 +9,7 @@ from ...core.recorded_fields import Fields, Readable, RecordedFields
 from ...recordings.masked_text import mask_text
 from ...recordings.masking import mask
 
-ID, NAME, TIME, NUMBER, _, _ = Readable
+ID, NAME, TIME, NUMBER, _, _, _ = Readable
 
 _ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function", "event", "reasoning", "activity"})
 _TYPES = frozenset(

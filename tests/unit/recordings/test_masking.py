@@ -319,3 +319,22 @@ def test_a_masked_response_shows_what_happened() -> None:
 def test_the_id_of_an_approval_request_is_masked() -> None:
     event = {"type": "response.output_item.done", "item": {"id": "mcpr_abc", "type": "mcp_approval_request"}}
     assert b"abc" not in mask_as(b"data: " + json.dumps(event).encode() + b"\n\n", RESPONSES.recorded_fields)
+
+
+@pytest.mark.parametrize(
+    ("result", "masked"),
+    [
+        ("Final result processed.", "Final result processed."),
+        ("Final result processed. No.", "xxxxx xxxxxx xxxxxxxxx. xx."),
+        ("Returning structured response: bells=6", "Returning structured response: xxxxx=1"),
+        ("It is returning a response.", "xx xx xxxxxxxxx x xxxxxxxx."),
+    ],
+)
+def test_the_first_words_of_an_output_are_readable(result: str, masked: str) -> None:
+    for event in (
+        {"type": "TOOL_CALL_RESULT", "content": result},
+        {"type": "MESSAGES_SNAPSHOT", "messages": [{"role": "tool", "content": result}]},
+    ):
+        line = b"data: " + json.dumps(event).encode() + b"\n\n"
+        shown = mask_as(line, DIALECTS["ag-ui"].recorded_fields)
+        assert shown == line.replace(result.encode(), masked.encode())

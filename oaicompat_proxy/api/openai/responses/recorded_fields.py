@@ -8,7 +8,7 @@ from __future__ import annotations
 from ....core.recorded_fields import Fields, Readable, RecordedFields
 from ..recorded_fields import ERROR
 
-ID, NAME, TIME, NUMBER, _, FAILURE = Readable
+ID, NAME, TIME, NUMBER, _, FAILURE, _ = Readable
 
 _PLACE: Fields = {
     "type": NAME,
