@@ -53,7 +53,7 @@ def approve_all(run: Run, upstream: Upstream, session: str) -> None:
 
     A confirmation that fails ends the run with that error.
     """
-    approving: set[asyncio.Task[None]] = set()
+    approving: set[asyncio.Task[None]] = set()  # the event loop has only weak references to its tasks
 
     async def approve(call_id: str) -> None:
         try:

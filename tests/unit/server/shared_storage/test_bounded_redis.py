@@ -81,6 +81,18 @@ async def test_what_is_asked_over_the_pool_is_bounded_too(own_redis: RedisServer
         assert time.monotonic() - began < COMMAND_TIMEOUT + NONE
 
 
+async def test_a_command_in_time_leaves_no_timer_behind() -> None:
+    loop, failures = asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    async with connect("redis://127.0.0.1:1") as redis:
+        redis.command_timeout = 0.0
+        async with redis.in_time():
+            pass
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert failures == []
+
+
 async def test_a_reply_that_is_there_counts_although_the_process_stood_still(own_redis: RedisServer) -> None:
     async with connect(own_redis.url) as redis:
         await redis.ping()
