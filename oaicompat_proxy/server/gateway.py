@@ -212,7 +212,7 @@ def _new_answers(config: Config, redis: Redis | None) -> StoredAnswers:
     """Raises ConfigError."""
     bounds = Bounds(config.max_responses, config.response_ttl)
     if config.response_db:
-        return AnswerDatabase(Path(config.response_db), bounds)
+        return AnswerDatabase(Path(config.response_db), bounds, local=MemoryAnswers(bounds))
     return MemoryAnswers(bounds) if redis is None else RedisAnswers(redis, bounds)
 
 

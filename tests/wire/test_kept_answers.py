@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,21 @@ async def test_a_stream_that_its_client_has_left_is_found_as_failed(
     assert (response["status"], response["error"]["code"]) == ("failed", "invalid_prompt")
     assert "left" in response["error"]["message"]
     assert response["output"] == []
+
+
+async def test_the_end_of_an_answer_is_found_if_the_file_takes_no_writes(
+    proxy: StartProxy, agent: Agent, tmp_path: Path
+) -> None:
+    """As on a full disk."""
+    gate = asyncio.Event()
+    agent.plays(OPENING, gate, text("Hello"), closing())
+    front = await proxy(response_db=str(tmp_path / "answers.db"))
+    answer_id = json.loads((await post(front, background=True)).body)["id"]
+    await agent.until(lambda: agent.runs)
+    with contextlib.closing(sqlite3.connect(tmp_path / "answers.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        gate.set()
+        assert (await ended(front, answer_id))["status"] == "completed"
 
 
 async def test_a_failed_answer_says_so(proxy: StartProxy, agent: Agent) -> None:

@@ -19,6 +19,8 @@ from ...config.settings import ConfigError
 from ...core.errors import StoreUnavailable
 from ..shared_storage.checksums import add_checksum, check
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
+from .local_entries import LocalEntries
+from .memory_answers import MemoryAnswers
 from .stored_answers import Bounds
 
 log = logging.getLogger(__name__)
@@ -74,12 +76,18 @@ _REPLACE = "UPDATE entries SET added = ?, until = ?, value = ? WHERE key = ? AND
 class AnswerDatabase:
     """The store in one file. A caller's oldest entries are evicted when its bounds are exceeded."""
 
-    def __init__(self, path: Path, bounds: Bounds, *, max_bytes: int = MAX_BYTES) -> None:
-        """`max_bytes`: bytes of all entries of one caller. Raises ConfigError for a file that cannot be used."""
+    def __init__(
+        self, path: Path, bounds: Bounds, *, max_bytes: int = MAX_BYTES, local: MemoryAnswers | None = None
+    ) -> None:
+        """`max_bytes`: bytes of all entries of one caller. `local`: takes what the file cannot, on a full disk.
+
+        Raises ConfigError for a file that cannot be used.
+        """
         self._path = path
         self._ttl = bounds.ttl
         self._most = bounds.entries
         self._max_bytes = max_bytes
+        self._local = LocalEntries(local)
         self._thread = ThreadPoolExecutor(1, "answer database")
         # state
         self._connection: sqlite3.Connection | None = None
@@ -100,6 +108,9 @@ class AnswerDatabase:
             await self._do(lambda connection: self._put(connection, scope, entries, self._ttl if ttl is None else ttl))
         except StoreUnavailable as error:
             log.warning("an answer could not be stored in the file of --response-db: %s", error.cause)
+            await self._local.add(scope, entries, ttl=ttl)
+        else:
+            await self._local.remove_older(scope, entries)
 
     async def add_new(self, scope: str, name: str, value: bytes) -> bytes | None:
         """Adds an entry and returns None, or returns the value of an existing entry, which is empty if it is damaged.
@@ -120,13 +131,25 @@ class AnswerDatabase:
         return await self._do(work)
 
     async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
-        return await self._do(lambda connection: self._replace(connection, scope, name, old, new))
+        if is_local := await self._local.holds(scope, name, old):
+            old = None
+        done = await self._do(lambda connection: self._replace(connection, scope, name, old, new))
+        if done and is_local:
+            await self._local.delete(scope, [name])
+        return done
 
     async def find(self, scope: str, names: Iterable[str], *, max_bytes: int) -> dict[str, bytes]:
-        wanted = list(names)
-        return await self._do(lambda connection: _find(connection, scope, wanted, max_bytes))
+        names = list(names)
+        found = await self._local.find(scope, names, max_bytes=max_bytes)
+        wanted = [name for name in names if name not in found]
+        if not wanted:
+            return found
+        rest = max_bytes - sum(map(len, found.values()))
+        return found | await self._do(lambda connection: _find(connection, scope, wanted, rest))
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
+        names = list(names)
+        await self._local.delete(scope, names)
         keys = [(entry_key(scope, name),) for name in names]
         await self._do(lambda connection: connection.executemany("DELETE FROM entries WHERE key = ?", keys))
 
@@ -135,7 +158,7 @@ class AnswerDatabase:
             keys = _range_of(scope_keys(scope, with_users=with_users))
             return connection.execute("DELETE FROM entries WHERE scope BETWEEN ? AND ?", keys).rowcount
 
-        deleted = await self._do(delete)
+        deleted = await self._local.delete_all(scope, with_users=with_users) + await self._do(delete)
         await self._do(_write_back)
         return deleted
 
@@ -145,7 +168,7 @@ class AnswerDatabase:
             keys = _range_of(scope_keys(scope, with_users=with_users))
             return int(connection.execute(query, (*keys, time.time())).fetchone()[0])
 
-        return await self._do(count)
+        return await self._local.count(scope, with_users=with_users) + await self._do(count)
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)

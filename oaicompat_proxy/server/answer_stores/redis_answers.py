@@ -13,6 +13,7 @@ from ..shared_storage.bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OW
 from ..shared_storage.checksums import add_checksum, check
 from ..shared_storage.redis_client import find_keys, mapped_errors
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
+from .local_entries import LocalEntries
 from .memory_answers import MemoryAnswers
 from .stored_answers import Bounds
 
@@ -52,7 +53,7 @@ class RedisAnswers:
         """`max_bytes`: bytes of one caller's entries. `most_of_all`: entries of all callers."""
         self._redis = redis
         self._ttl = bounds.ttl
-        self._local = local or MemoryAnswers(bounds)
+        self._local = LocalEntries(local or MemoryAnswers(bounds))
         self._bounds = (most_of_all, bounds.entries, max_bytes)
         self._add = redis.register_script(SET_BOUNDED_BY_OWNER)
         self._replace = redis.register_script(REPLACE_BOUNDED_BY_OWNER)
@@ -69,17 +70,23 @@ class RedisAnswers:
                     key = _redis_key(scope, name)
                     stored, keys = add_checksum(key, value), [key, *_redis_sets(scope)]
                     await self._add(keys, [stored, milliseconds, time.time(), *self._bounds])
+            await self._local.remove_older(scope, entries)
         except StoreUnavailable as error:
             log.warning("an answer is stored for this process tree only, as Redis fails: %s", error.cause)
             await self._local.add(scope, entries, ttl=ttl)
 
     async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
         """Only in Redis: otherwise process trees would change different entries of the same name."""
+        if is_local := await self._local.holds(scope, name, old):
+            old = None
         key = _redis_key(scope, name)
         digest = "" if old is None else hashlib.sha1(add_checksum(key, old), usedforsecurity=False).hexdigest()
         keys, stored, milliseconds = [key, *_redis_sets(scope)], add_checksum(key, new), int(self._ttl * 1000)
         with mapped_errors():
-            return bool(await self._replace(keys, [stored, milliseconds, time.time(), *self._bounds, digest]))
+            done = bool(await self._replace(keys, [stored, milliseconds, time.time(), *self._bounds, digest]))
+        if done and is_local:
+            await self._local.delete(scope, [name])
+        return done
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         names = list(names)

@@ -39,6 +39,21 @@ async def test_without_redis_an_answer_is_known_here_alone(own_redis: RedisServe
         await redis.aclose()
 
 
+async def test_what_redis_takes_after_an_outage_is_newer(own_redis: RedisServer) -> None:
+    redis = connect(own_redis.url)
+    try:
+        answers = RedisAnswers(redis, MANY, small_memory())
+        own_redis.stop()
+        await answers.add("alice", {"k": b"queued", "l": b"1"})
+        own_redis.start()
+        await answers.add("alice", {"k": b"completed"})
+        assert await answers.find("alice", ["k"], max_bytes=10) == {"k": b"completed"}
+        assert await answers.replace("alice", "l", b"1", b"2")
+        assert await answers.find("alice", ["l"], max_bytes=10) == {"l": b"2"}
+    finally:
+        await redis.aclose()
+
+
 async def test_entries_end_where_the_settings_say(own_redis: RedisServer) -> None:
     redis = connect(own_redis.url)
     try:
