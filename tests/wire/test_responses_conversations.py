@@ -406,6 +406,23 @@ async def test_deleted_while_its_run_goes_on_it_stays_deleted(
     assert (await post(front, conversation, "Two")).status == 404
 
 
+@both_ways
+@pytest.mark.parametrize("given", [None, []], ids=["null", "empty"])
+async def test_behind_earlier_items_a_request_needs_no_input(
+    proxy: StartProxy, agent: Agent, given: Any, stream: bool
+) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy()
+    conversation = await create(front, message("Hi"))
+    first = await ask(front, conversation, given, stream=stream)
+    second = await ask(front, None, given, stream=stream, previous_response_id=first.id)
+    assert (first.text, second.text) == ("Hello", "Hello")
+    assert await words_of(front, conversation) == ["Hi", "Hello"]
+    for nothing in (None, await create(front)):
+        refused = await post(front, nothing, given)
+        assert (refused.status, check_error_body(refused.body)["param"]) == (400, "input")
+
+
 async def test_what_cannot_be_in_one_is_refused(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     front = await proxy(api_key=("alice", "bob"))

@@ -124,7 +124,10 @@ def _behind_conversation(body: ParsedBody, name: str, stored: Mapping[str, bytes
 
 
 def _behind(members: dict[str, Any], items: list[Any], earlier: Earlier) -> dict[str, Any]:
+    """Behind earlier items a request needs no `input` of its own."""
     own = members.get("input")
+    if own is None:
+        own = []
     if isinstance(own, str):
         own = [{"role": "user", "content": own}]
     if not isinstance(own, list):  # the schema rejects it later
