@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -21,7 +22,7 @@ from .commands.grouped_help import GroupedHelp
 from .commands.inspect import inspect
 from .commands.replay.replay import replay
 from .commands.usage import usage
-from .config.command_line import file_option, load_config, options, reload_config, settings_file
+from .config.command_line import file_option, load_config, options, reload_config, settings_file, unknown_variables
 from .config.settings import Config, ConfigError
 from .core.build import FORM
 from .server.access.api_keys import KeysError, new_entry
@@ -61,6 +62,8 @@ def run(context: click.Context, /, **settings: Any) -> None:
     except ConfigError as error:
         raise StartError(str(error)) from None
     set_up_process(config.log_level, config.log_format)
+    for problem in unknown_variables(os.environ):
+        log.warning("%s", problem)
     if file := settings_file(context):
         log.info("settings are read from %s", file.name)
     read = functools.partial(reload_config, context)

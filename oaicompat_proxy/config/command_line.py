@@ -5,6 +5,7 @@ Flags override the environment, which overrides the file: the file is click's `d
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import Field
@@ -20,6 +21,13 @@ from .model_info import MODEL_INFO
 from .settings import SETTINGS, Config, ConfigError, SeveralGateways, flag
 
 ENVIRONMENT_PREFIX = "OAICOMPAT_"
+
+_NAMES = [each.name for each in SETTINGS]
+
+_OTHERS = ("OAICOMPAT_CONFIG", "OAICOMPAT_VENV", "OAICOMPAT_COMPILE")
+"""Variables that are no settings: the address of the settings file, and those of the scripts."""
+
+_OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 
 DEFAULT_FILE = Path("oaicompat.toml")
 """Read if it is in the working directory and no other file is given."""
@@ -61,13 +69,28 @@ def _option(each: Field[Any]) -> click.Option:
         names = f"{names}/{negative_flag(each.name)}"
     else:
         more["show_default"] = repr(default) if str(default).isspace() else default != ""
-    return click.Option(
+    return _Setting(
         [names, each.name],
         help=each.metadata["help"],
         metavar=each.metadata.get("metavar"),
-        envvar=ENVIRONMENT_PREFIX + each.name.upper(),
+        envvar=variable(each.name),
         **more,
     )
+
+
+class _Setting(click.Option):
+    """An option whose error names the environment variable if the value is from there."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        hint = super().get_error_hint(ctx)
+        if ctx is not None and self.name and ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
+            return f"{hint} ({variable(self.name)} in the environment)"
+        return hint
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return ENVIRONMENT_PREFIX + name.upper()
 
 
 def negative_flag(name: str) -> str:
@@ -157,7 +180,7 @@ def load_config(context: click.Context) -> Config:
     try:
         return build_config(settings, file)
     except ConfigError as error:
-        raise ConfigError(f"{error}{_file_locations(str(error), context, file)}") from None
+        raise ConfigError(f"{error}{_locations(str(error), context, file)}") from None
 
 
 def reload_config(context: click.Context) -> Config:
@@ -183,13 +206,30 @@ def build_config(settings: Mapping[str, Any], file: SettingsFile | None) -> Conf
     return several if len(several.gateways) > 1 else several.gateways[0]
 
 
-def _file_locations(message: str, context: click.Context, file: SettingsFile | None) -> str:
-    """File and line of each setting that the message names."""
-    if file is None:
-        return ""
-    names = [found.replace("-", "_") for found in re.findall(r"--([a-z][a-z-]*[a-z])", message)]
-    places = dict.fromkeys(f"{name} is in {file.location(name)}" for name in names if name in file.values)
+def _locations(message: str, context: click.Context, file: SettingsFile | None) -> str:
+    """The variable, or the file and line, of each setting that the message names. A flag is seen without help."""
+    places = []
+    for name in dict.fromkeys(found.replace("-", "_") for found in re.findall(r"--([a-z][a-z-]*[a-z])", message)):
+        if context.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+            places.append(f"{name} is {variable(name)} in the environment")
+        elif file is not None and name in file.values:
+            places.append(f"{name} is in {file.location(name)}")
     return f" ({'; '.join(places)})" if places else ""
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """One line for each variable that looks like one of a setting and is none. No line quotes a value.
+
+    The variables that Kubernetes sets for a service named oaicompat or oaicompat-proxy are left out.
+    """
+    names = [name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and not _OF_A_SERVICE.search(name)]
+    return [_unknown(name) for name in sorted({*names}.difference(map(variable, _NAMES), _OTHERS))]
+
+
+def _unknown(name: str) -> str:
+    nearest = difflib.get_close_matches(name.removeprefix(ENVIRONMENT_PREFIX).lower(), _NAMES, 1)
+    meant = f"; did you mean {variable(nearest[0])}?" if nearest else ""
+    return f"the environment has {name}, and there is no such setting{meant}"
 
 
 def value_source(context: click.Context, name: str) -> str:
@@ -198,7 +238,7 @@ def value_source(context: click.Context, name: str) -> str:
     if source is ParameterSource.COMMANDLINE:
         return f"flag {flag(name)}"
     if source is ParameterSource.ENVIRONMENT:
-        return f"environment {ENVIRONMENT_PREFIX}{name.upper()}"
+        return f"environment {variable(name)}"
     file = settings_file(context)
     if source is ParameterSource.DEFAULT_MAP and file is not None:
         return f"file {file.location(name)}"

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import logging
+import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from importlib.util import find_spec
@@ -16,7 +18,7 @@ from aiohttp import web
 
 from ..api.protocol import ClientApi
 from ..api.registry import APIS
-from ..config.command_line import load_from_environment
+from ..config.command_line import load_from_environment, unknown_variables
 from ..config.settings import Config, ConfigError
 from ..core.origins import OriginPolicy
 from ..core.signing import Secrets, SigningKeys
@@ -55,6 +57,8 @@ from .single_sign_on.single_sign_on import SingleSignOn
 
 if TYPE_CHECKING:
     from .shared_storage.bounded_redis import BoundedRedis
+
+log = logging.getLogger(__name__)
 
 PROBES = frozenset({health.live, health.ready})
 PUBLIC = PROBES | {scrape.metrics} | HANDLERS
@@ -274,4 +278,6 @@ def factory() -> web.Application:
     """The application for gunicorn, configured by `OAICOMPAT_…` variables and the settings file. Raises ConfigError."""
     config = load_from_environment()
     set_up_process(config.log_level, config.log_format)
+    for problem in unknown_variables(os.environ):
+        log.warning("%s", problem)
     return create_app(config)

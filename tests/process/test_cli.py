@@ -276,7 +276,12 @@ def test_what_cannot_be_is_refused_in_one_line(arguments: list[str], words: list
 def test_a_bad_variable_is_refused_too() -> None:
     result = run("--demo", OAICOMPAT_PORT="web")
     assert result.returncode == 2
-    assert "port" in result.stderr
+    assert "OAICOMPAT_PORT in the environment" in result.stderr
+
+
+def test_a_variable_that_is_no_setting_is_a_warning(tmp_path: Path) -> None:
+    result = run("--demo", "--unix-socket", str(tmp_path / "nowhere" / "socket"), OAICOMPAT_LOGLEVEL="debug")
+    assert "OAICOMPAT_LOGLEVEL, and there is no such setting; did you mean OAICOMPAT_LOG_LEVEL?\n" in result.stderr
 
 
 def test_a_taken_port_is_refused_in_one_line() -> None:

@@ -17,7 +17,9 @@ from oaicompat_proxy.config.command_line import (
     negative_flag,
     options,
     reload_config,
+    unknown_variables,
     value_source,
+    variable,
 )
 from oaicompat_proxy.config.fields import basic_type, choices_of, default_of
 from oaicompat_proxy.config.file import to_toml
@@ -266,3 +268,45 @@ def test_the_demo_is_inspected_unless_somebody_says_no(tmp_path: Path, monkeypat
     assert not load_config(parsed("--config", str(tmp_path / "no.toml"))).inspect
     monkeypatch.setenv("OAICOMPAT_INSPECT", "false")
     assert not load_config(parsed("--demo")).inspect
+
+
+@pytest.mark.parametrize(("name", "value"), [("PORT", "web"), ("KEEP_ALIVE", "-1"), ("LOG_LEVEL", "loud")])
+def test_an_error_names_the_variable_of_the_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """In a container there is no command line on which to look for the flag."""
+    monkeypatch.setenv("OAICOMPAT_UPSTREAM", "http://gateway")
+    monkeypatch.setenv(f"OAICOMPAT_{name}", value)
+    with pytest.raises(ConfigError, match=rf"\bOAICOMPAT_{name} in the environment"):
+        load_from_environment()
+
+
+def test_the_variable_wins_over_the_file_in_an_error_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "its.toml"
+    file.write_text('upstream = "http://gateway"\nkeep_alive = 1\n')
+    monkeypatch.setenv("OAICOMPAT_KEEP_ALIVE", "-1")
+    with pytest.raises(ConfigError) as raised:
+        load_from_environment(file)
+    assert "keep_alive is OAICOMPAT_KEEP_ALIVE in the environment" in str(raised.value)
+    assert "its.toml" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("API_KEYS", "API_KEY"),
+        ("REDIS_URL", "REDIS"),
+        ("TZ", ""),
+        ("SESION_SECRET", "SESSION_SECRET"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_found(name: str, meant: str) -> None:
+    (said,) = unknown_variables({f"OAICOMPAT_{name}": "a secret", "OAICOMPAT_PORT": "1", "PATH": "/bin"})
+    assert f"OAICOMPAT_{name}," in said
+    assert said.endswith(f"; did you mean OAICOMPAT_{meant}?" if meant else "no such setting")
+    assert "a secret" not in said
+
+
+def test_the_variables_of_settings_and_of_services_are_no_mistake() -> None:
+    of_services = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8700_TCP", "PORT_8700_TCP_ADDR")
+    names = [*(variable(each.name) for each in SETTINGS), "OAICOMPAT_CONFIG"]
+    assert unknown_variables(dict.fromkeys([*names, *(f"OAICOMPAT_PROXY_{name}" for name in of_services)], "1")) == []

@@ -54,6 +54,12 @@ async def test_too_short_a_time_for_its_end_is_said(agent: Agent) -> None:
         await asyncio.to_thread(child.wait_for, "set --graceful-timeout 5[0-9]")
 
 
+async def test_a_variable_that_is_no_setting_is_a_warning(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OAICOMPAT_LOGLEVEL", "debug")
+    async with gunicorn(agent.url) as child:
+        await asyncio.to_thread(child.wait_for, "did you mean OAICOMPAT_LOG_LEVEL")
+
+
 async def test_settings_that_cannot_be_end_it(agent: Agent) -> None:
     async with gunicorn("ftp://gateway") as child:
         await asyncio.to_thread(child.wait_for, "--upstream must be")
