@@ -231,3 +231,28 @@ async def test_a_reply_that_cannot_be_read_ends_the_stream(
     await live.close()
     await line.read_until(b"response.completed")
     await line.close()
+
+
+async def test_redis_is_restarted_under_a_reader(
+    proxy: StartProxy, agent: Agent, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader looks for the lost record long before it is stored again."""
+    monkeypatch.setattr(process_life, "BEAT", 3.0)
+    monkeypatch.setattr(foreign_readers, "READ_WAIT", 0.05)
+    monkeypatch.setattr(remote_answers, "REPLY_TIMEOUT", 0.1)
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, closing())
+    a, b = [await proxy(redis=own_redis.url) for _ in "ab"]
+    line, head = await begun(a, agent, background=True)
+    await line.close()
+    live = await dial(b, f"{id_in(head)}?stream=true")
+    await live.read_until(b'"delta":"Hello"')
+    own_redis.stop()
+    own_redis.start()
+    async with asyncio.timeout(PATIENCE):
+        while (await b.get(f"{RESPONSES}/{id_in(head)}")).status != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    gate.set()
+    await live.read_until(b"event: response.completed")
+    await live.close()
+    agent.kept_sessions.add(agent.runs[0].session)  # Redis has forgotten it

@@ -51,6 +51,10 @@ class ProcessLife:
         """Whether the process has a heartbeat. Raises StoreUnavailable."""
         if process == self.process:
             return True
+        return await self.has_heartbeat(process)
+
+    async def has_heartbeat(self, process: str) -> bool:
+        """Whether the store has a heartbeat of the process. Raises StoreUnavailable."""
         return bool(await self._answers.find(EVERYBODY, [_name_of(process)], max_bytes=len(_HEARTBEAT)))
 
     async def end(self) -> None:
@@ -66,15 +70,19 @@ class ProcessLife:
         await self._answers.add(EVERYBODY, {_name_of(self.process): _HEARTBEAT}, ttl=DEAD_AFTER)
 
     async def _beat_forever(self) -> None:
+        may_be_lost = False
         while True:
             await asyncio.sleep(BEAT)
-            is_lost = False
-            with contextlib.suppress(StoreUnavailable):
-                is_lost = not await self._answers.find(EVERYBODY, [_name_of(self.process)], max_bytes=len(_HEARTBEAT))
+            is_reachable = True
+            try:
+                may_be_lost |= not await self.has_heartbeat(self.process)
+            except StoreUnavailable:
+                is_reachable, may_be_lost = False, True
             await self._beat()  # before its records are restored: their readers check the heartbeat
-            if is_lost and self.on_loss is not None:
+            if is_reachable and may_be_lost and self.on_loss is not None:
                 with contextlib.suppress(StoreUnavailable):
                     await self.on_loss()
+                    may_be_lost = False
 
 
 def _name_of(process: str) -> str:

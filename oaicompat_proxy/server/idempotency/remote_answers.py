@@ -211,6 +211,8 @@ class _Source:
         maker = await find_maker(self._api, scope, answer_id, self._answers, self._life)
         if maker is None or maker.process != self._process:
             found = await self._answers.find(scope, [answer_id], max_bytes=MAX_BODY)
+            if maker is None and not found:
+                return  # Redis has lost its data, and the process stores the record again
             self._copy.body = found.get(answer_id, self._copy.body)
             raise process_lost()
 

@@ -175,3 +175,14 @@ async def test_replaced_entries_are_bounded_as_others_are(redis_server: RedisSer
             assert await answers.count("alice") == 0
     finally:
         await redis.aclose()
+
+
+async def test_what_is_stored_without_redis_gives_way_to_what_is_stored_later(own_redis: RedisServer) -> None:
+    async with connect(own_redis.url) as redis:
+        own_redis.stop()
+        answers = RedisAnswers(redis, MANY, small_memory())
+        await answers.add("alice", {"k": b"queued"})
+        own_redis.start()
+        await answers.add("alice", {"k": b"completed"})
+        assert await answers.find("alice", ["k"], max_bytes=10) == {"k": b"completed"}
+        assert await answers.count("alice") == 1
