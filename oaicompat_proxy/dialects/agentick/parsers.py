@@ -68,12 +68,13 @@ def _usage(data: Data) -> Usage | None:
     count: Callable[[str], Any] = usage.get
     used, made, total = count("inputTokens"), count("outputTokens"), count("totalTokens")
     are_sound = type(used) is type(made) is type(total) is int and 0 <= made <= total <= MAX_SAFE_INTEGER
-    if not (are_sound and 0 <= used <= total):  # a call of `_count` for each takes 1.4 k instructions more
+    if are_sound and 0 <= used <= total:  # a call of `_count` for each takes 1.4 k instructions more
+        if len(usage) == 3:  # as usual: no other count
+            return Usage(used, made, total)
+    else:
         used, made = _count(used) or 0, _count(made) or 0
         total = _count(total) or used + made
     reasoning, cached, created = count("reasoningTokens"), count("cachedInputTokens"), count("cacheCreationTokens")
-    if reasoning is None and cached is None and created is None:  # as usual
-        return Usage(used, made, total)
     return Usage(used, made, total, _count(reasoning), _count(cached), _count(created))
 
 

@@ -145,7 +145,7 @@ class EventReader(UnbufferedReader):
 
         `end`: what follows the line end of each, if the lines are chunks. They are read up to one that is no frame.
         """
-        number, run = 0, self._run
+        number, run, needed = 0, self._run, self._run.needed
         while number < len(lines) and not run.finished:
             line = lines[number]
             if end:
@@ -156,17 +156,18 @@ class EventReader(UnbufferedReader):
                     lines[number : number + 2] = [line]
                 line = line[:-1]
             number += 1
-            own = line.removeprefix(_FRAME_START)
+            own = line.removeprefix(_FRAME_START)  # the line itself, if it begins in another way
             name, _, rest = own.partition(b'"')
-            if name == b"content_delta" and (count := self._read_text(lines, number - 1, events, end)):
-                number += count - 1
-            elif len(own) == len(line) or not rest:  # another key order, or no event at all
+            if own is line or not rest:  # another key order, or no event at all
                 if line[:1] not in (b"\n", b":"):
                     self._decode(line + b"\n", events)
-            elif (kept := run.filter_event(name, line)) is not None:
+            elif (kept := needed.get(name)) is None and (kept := run.filter_rare(name, line)) is None:
+                if len(name) > MAX_NAME:
+                    self._decode(line + b"\n", events)
+            elif name == b"content_delta" and (count := self._read_text(lines, number - 1, events, end)):
+                number += count - 1
+            else:
                 self._read_event(kept, line, rest, events)
-            elif len(name) > MAX_NAME:
-                self._decode(line + b"\n", events)
         return len(lines)
 
     def _read_text(self, lines: list[bytes], number: int, events: list[Event], end: bytes) -> int:
@@ -191,7 +192,7 @@ class EventReader(UnbufferedReader):
         own = rest.removeprefix(self._data_key)
         if limit is not None and len(line) > limit:
             self._read_long(name, line, limit, events)
-        elif name is None or len(own) == len(rest):
+        elif own is rest or name is None:
             self._handle(name, decode(line[len(_DATA) :]), events)
         elif name in BARE_EVENTS and self._run.execution_id and is_bare(own):
             if (event := self._run.handle_bare(name)) is not None:

@@ -41,18 +41,19 @@ class RunState:
 
     __slots__ = (
         "_child_names",
-        "_filter",
         "_parsers",
         "_running_calls",
         "calls_tool",
         "execution_id",
         "finished",
         "has_message",
+        "needed",
     )
 
     def __init__(self, include_tool_activity: bool, resumed: bool) -> None:
         """Parameters as of `EventReader`."""
-        self._filter = FILTER_WITH_TOOL_ACTIVITY if include_tool_activity else FILTER
+        self.needed = FILTER_WITH_TOOL_ACTIVITY if include_tool_activity else FILTER
+        """How much is kept of an event that is always needed, by its name."""
         self._parsers = _PARSERS_WITH_TOOL_ACTIVITY if include_tool_activity else _PARSERS
         # state
         self.finished = False
@@ -72,16 +73,11 @@ class RunState:
         if self.finished:
             return None
         name = name_of(head)
-        kept = _UNKNOWN if name is None else self.filter_event(name, head)
+        kept = _UNKNOWN if name is None else self.needed.get(name) or self.filter_rare(name, head)
         return kept._replace(is_enough=self._shows_outcome) if kept is _END else kept
 
-    def filter_event(self, name: bytes, frame: bytes) -> Kept | None:
-        """`filter_frame` for an event whose name is known. `frame`: at least its first bytes."""
-        if self.finished:
-            return None
-        kept = self._filter.get(name)
-        if kept is not None:
-            return kept
+    def filter_rare(self, name: bytes, frame: bytes) -> Kept | None:
+        """`filter_frame` for an event whose name is not in `needed`. `frame`: at least its first bytes."""
         if name in _DUPLICATES:
             return _DUPLICATES[name] if self._is_needed_duplicate(name, frame) else None
         return _UNKNOWN if _BACKSLASH in name else None

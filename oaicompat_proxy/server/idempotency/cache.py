@@ -11,11 +11,14 @@ import re
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
+from multidict import istr
+
 from ...core.caller import Owner
 from ...core.errors import IdempotencyFull, InvalidRequest
 from .broadcast import BroadcastBuffer
 
-HEADER = "Idempotency-Key"
+HEADER = istr("Idempotency-Key")
+"""As `istr`, because every request looks it up."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 

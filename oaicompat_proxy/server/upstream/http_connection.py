@@ -148,10 +148,7 @@ class HttpConnection(asyncio.Protocol):
         chunks = self._chunks
         if chunks:
             self._head_size = 0
-            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            size = len(body)
-            if len(chunks) < MANY_CHUNKS:
-                chunks[:] = (body,)
+            size = len(chunks[0]) if len(chunks) == 1 else self._join_chunks()
         else:
             self._head_size += len(data)
             is_valid = is_valid and self._head_size <= MAX_HEAD
@@ -165,6 +162,14 @@ class HttpConnection(asyncio.Protocol):
             self.close()
         elif exchange.complete:
             self._end_exchange()
+
+    def _join_chunks(self) -> int:
+        """Joins the chunks of a read, unless they are many. Returns their size."""
+        chunks = self._chunks
+        body = b"".join(chunks)
+        if len(chunks) < MANY_CHUNKS:
+            chunks[:] = (body,)
+        return len(body)
 
     def _receive_in_pieces(self, data: bytes | memoryview) -> None:
         view = memoryview(data)  # pieces that wait are not copied
