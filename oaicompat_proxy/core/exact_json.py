@@ -70,7 +70,10 @@ def parse_nearest(text: bytes) -> Any:
 
 def find_excess(texts: Mapping[str, JsonText]) -> str | None:
     """The first name whose text has a number beyond a double, which many a parser refuses. `texts`: valid JSON."""
-    return next((name for name, text in texts.items() if _exceeds(text.text)), None)
+    for name, text in texts.items():
+        if _exceeds(text.text):
+            return name
+    return None
 
 
 def _exceeds(text: str) -> bool:

@@ -63,8 +63,6 @@ def without_empty_prompts(messages: Sequence[Message]) -> Sequence[Message]:
     """The messages without empty system messages: front ends send one where their user has set no prompt, and models
     refuse it. All messages if there are no others.
     """
-    if not any(message.role == "system" for message in messages):
-        return messages
     return [message for message in messages if message.role != "system" or _has_content(message)] or messages
 
 

@@ -75,6 +75,8 @@ def _usage(data: Data) -> Usage | None:
         used, made = _count(used) or 0, _count(made) or 0
         total = _count(total) or used + made
     reasoning, cached, created = count("reasoningTokens"), count("cachedInputTokens"), count("cacheCreationTokens")
+    if reasoning is None and cached is None and created is None:
+        return Usage(used, made, total)
     return Usage(used, made, total, _count(reasoning), _count(cached), _count(created))
 
 

@@ -70,14 +70,13 @@ class RedisAnswers:
                     key = _redis_key(scope, name)
                     stored, keys = add_checksum(key, value), [key, *_redis_sets(scope)]
                     await self._add(keys, [stored, milliseconds, time.time(), *self._bounds])
-            await self._local.remove_older(scope, entries)
         except StoreUnavailable as error:
             if not scope:
                 return  # a heartbeat: found here, it would hide that Redis has lost it
             log.warning("an answer is stored for this process tree only, as Redis fails: %s", error.cause)
             await self._local.add(scope, entries, ttl=ttl)
         else:
-            await self._local.delete(scope, entries)  # older ones, from a time when Redis failed
+            await self._local.remove_older(scope, entries)
 
     async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
         """Only in Redis: otherwise process trees would change different entries of the same name."""

@@ -86,7 +86,10 @@ class UntilHeld:
 
 
 class FlushTimer:
-    """The time at which events that a reader holds back are flushed, however much the agent sends until then."""
+    """The time at which events that a reader holds back are flushed, however much the agent sends until then.
+
+    Made when the reader begins to hold events back.
+    """
 
     __slots__ = ("_count", "_is_late", "_since", "is_over")
 
@@ -108,7 +111,3 @@ class FlushTimer:
         deadline = self._since + (reader.flush_delay or 0)
         self.is_over, self._is_late = self._is_late, now >= deadline
         return deadline
-
-    def reset(self) -> None:
-        """Nothing is held back any more."""
-        self._since = None

@@ -71,7 +71,8 @@ class Run:
         self._state: RunState = "not_sent"
         self._ended = False
         """There are no more events."""
-        self._flush_timer = FlushTimer()
+        self._flush_timer: FlushTimer | None = None
+        """Of the events that the reader holds back; few readers do."""
 
     @property
     def state(self) -> RunState:
@@ -141,7 +142,8 @@ class Run:
             if self.on_rejected is not None:
                 self.on_rejected()
             raise
-        if (encoding := headers.get(b"content-encoding", b"").strip().lower()) not in (b"", b"identity"):
+        encoding = headers.get(b"content-encoding")
+        if encoding is not None and (encoding := encoding.strip().lower()) not in (b"", b"identity"):
             self._compressed = CompressedReads(encoding.decode("latin-1"))
         self._state = "accepted"
 
@@ -165,7 +167,7 @@ class Run:
             self._compressed.add(b"".join(chunks))
             return ()
         self._ended = at_end or self._reader.finished
-        self._flush_timer.reset()
+        self._flush_timer = None
         events = self._reader.flush(at_end=at_end)
         return events if self._watch is None else map(self._watch, events)
 
@@ -237,9 +239,11 @@ class Run:
         exchange, timer = self._exchange, self._flush_timer
         assert exchange is not None
         if self._reader.flush_delay is None:
-            timer.reset()
+            self._flush_timer = None
             chunks = await exchange.read_chunks()
             return chunks, not chunks
+        if timer is None:
+            timer = self._flush_timer = FlushTimer()
         loop = asyncio.get_running_loop()
         deadline = timer.deadline(self._reader, loop.time())
         if timer.is_over:

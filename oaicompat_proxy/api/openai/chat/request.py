@@ -41,7 +41,7 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     """Raises InvalidRequest for any error in the body, and nothing else."""
     chat, size = body.members, body.size
-    _check_counts(chat, limits)
+    _check_counts(chat, size, limits)
     check(CHAT, chat)
     refuse_unsupported(chat, IN_CHAT)
     stream, include_usage = parse_streaming(chat)
@@ -64,8 +64,8 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     )
 
 
-def _check_counts(chat: dict[str, Any], limits: RequestLimits) -> None:
-    """Called before the schema is checked, to bound that work."""
+def _check_counts(chat: dict[str, Any], size: int, limits: RequestLimits) -> None:
+    """Called before the schema is checked, to bound that work. `size`: bytes of the body."""
     messages, tools = chat.get("messages"), chat.get("tools")
     if isinstance(tools, list) and len(tools) > limits.tools:
         raise array_above_max_length("tools", limits.tools, len(tools))
@@ -73,6 +73,8 @@ def _check_counts(chat: dict[str, Any], limits: RequestLimits) -> None:
         return
     if len(messages) > limits.messages:
         raise array_above_max_length("messages", limits.messages, len(messages))
+    if size <= limits.parts:  # so few bytes hold fewer parts
+        return
     parts = 0
     for message in messages:
         if type(message) is dict:
