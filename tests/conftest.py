@@ -42,8 +42,7 @@ from tests.support.scripted_gateway import PATIENCE, Agent, serving
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible_processes() -> Iterator[None]:
-    """A shell script starts what runs in the background with SIGINT ignored. The tests' processes
-    would inherit that."""
+    """A shell script starts what runs in the background with SIGINT ignored. The tests' processes would inherit it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -36,6 +36,14 @@ def plain_text(content: Any) -> str:
     return "" if content in (None, []) else json.dumps(content, ensure_ascii=False)
 
 
+def value_of_json(text: str) -> Any:
+    """The value of a JSON text; any other text itself."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def usage_of(data: Data) -> Usage | None:
     """The sum over all models. Input includes cached tokens, and output includes reasoning tokens.
 

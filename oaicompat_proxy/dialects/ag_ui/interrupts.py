@@ -1,5 +1,4 @@
-"""The interrupts of a run: read from its events, and encoded into one string that travels to the client and back.
-A run waits in one of three forms:
+"""Reads the interrupts of a run from its events. A run waits in one of three forms:
 
 - `RUN_FINISHED` with the outcome `interrupt` (AG-UI 1.0), answered by `resume[]` of the next run;
 - `CUSTOM` named `on_interrupt` and then a plain `RUN_FINISHED`, the default of ag-ui-langgraph 0.0.47 (answered by
@@ -7,13 +6,10 @@ A run waits in one of three forms:
 - a tool call without a result, and then a plain `RUN_FINISHED`: Agno's tools with `requires_confirmation` (answered
   by a tool message) and Mastra's with `requireApproval` (answered by `forwardedProps.command`). It looks like a call
   for the client; only ag-ui-adk 0.11 gives it a name of its own, `adk_request_confirmation` (answered by `resume[]`).
-
-The string contains everything that the answer needs, because a stateless proxy stores nothing between requests.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +17,8 @@ from typing import Any, NamedTuple, Protocol
 from ...core.errors import UpstreamError
 from ...core.events import ConfirmationRequired
 from . import response_schema
-from .fields import Data, objects_of, text_of
+from .fields import Data, objects_of, text_of, value_of_json
+from .pending_interrupts import COMMAND, RESUME, TOOL_MESSAGE, PendingInterrupt, encode_interrupts, fingerprint
 from .questions import Question, read_question
 
 MAX_INTERRUPTS = 64
@@ -30,9 +27,6 @@ MAX_ENCODED = 32 * 1024
 """Characters of all interrupts of one run, encoded, at most."""
 MAX_SCHEMA = 4096
 """Characters of an encoded response schema, at most. A longer one is reduced to its properties and their types."""
-
-RESUME, COMMAND, TOOL_MESSAGE = "resume", "command", "tool"
-"""Places of the answer in the next run: `resume[]`, `forwardedProps.command.resume`, or a tool message."""
 
 ADK_CONFIRMATION = "adk_request_confirmation"
 """A tool call that only asks for confirmation. Its arguments contain the call that waits."""
@@ -54,25 +48,6 @@ class OpenCall(Protocol):
         ...
 
 
-class PendingInterrupt(NamedTuple):
-    """An open interrupt."""
-
-    interrupt_id: str
-    call_id: str = ""
-    """The agent's tool call that waits, if it is in the stream."""
-    name: str = ""
-    """The name of the tool that waits, even if its call is not in the stream."""
-    channel: str = RESUME
-    schema: Any = None
-    """The response schema, reduced; None if there is none."""
-    reason_key: str = ""
-    """The key for the person's reason; empty if none is allowed, or if the key is an argument of the tool."""
-    decisions: int = 0
-    """The number of tool calls that LangChain's `HumanInTheLoopMiddleware` wants decided, each by its own object."""
-    fingerprint: str = ""
-    """Fingerprint of the call's arguments, to check that the client sends the agent's own call back unchanged."""
-
-
 class _AskedInterrupt(NamedTuple):
     interrupt: PendingInterrupt
     question: Question
@@ -92,7 +67,8 @@ def read_interrupt_events(customs: list[Data], calls: Mapping[str, OpenCall]) ->
 
 def read_confirmation_calls(calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
     """The open calls of `adk_request_confirmation`, as interrupts; None if there are none."""
-    return _combine([_read_confirmation(*each) for each in calls.items() if each[1].name == ADK_CONFIRMATION])
+    asked = [_read_confirmation(call_id, call) for call_id, call in calls.items() if call.name == ADK_CONFIRMATION]
+    return _combine(asked)
 
 
 def _read_confirmation(call_id: str, call: OpenCall) -> _AskedInterrupt:
@@ -177,7 +153,7 @@ def _question(
 ) -> _AskedInterrupt:
     call = calls.get(call_id)
     if call is not None:
-        asked = asked._replace(name=call.name, arguments=_parse(call.arguments))
+        asked = asked._replace(name=call.name, arguments=value_of_json(call.arguments))
     schema = _reduce(_as_object(schema)) or None
     interrupt = PendingInterrupt(
         interrupt_id,
@@ -190,13 +166,6 @@ def _question(
         fingerprint(call.arguments) if call is not None else "",
     )
     return _AskedInterrupt(interrupt, asked)
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _reduce(schema: Data) -> Any:
@@ -235,23 +204,6 @@ def _count_decisions(value: Any) -> int:
     return len(requests) if isinstance(requests, list) else 0
 
 
-def fingerprint(arguments: str) -> str:
-    """Equal for equal JSON values, whatever their notation. JavaScript writes 1.0 as 1."""
-    try:
-        plain = json.dumps(_plain(_parse(arguments)), sort_keys=True)
-    except RecursionError:
-        plain = arguments
-    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _combine(questions: list[_AskedInterrupt]) -> ConfirmationRequired | None:
     """One question for all interrupts of the run, by their ids, because a run is only resumed with an answer to each.
 
@@ -281,20 +233,3 @@ def _write_question(question: _AskedInterrupt) -> str:
     if response_schema.takes_decision(schema):
         return text
     return f"{text}\nJSON schema of the answer: {json.dumps(schema, ensure_ascii=False)}"
-
-
-def encode_interrupts(interrupts: list[PendingInterrupt]) -> str:
-    """JSON, without default values."""
-    return json.dumps([_without_defaults(each) for each in interrupts], separators=(",", ":"))
-
-
-def _without_defaults(interrupt: PendingInterrupt) -> list[Any]:
-    values, default = list(interrupt), list(PendingInterrupt(""))
-    while len(values) > 1 and values[-1] == default[len(values) - 1]:
-        values.pop()
-    return values
-
-
-def decode_interrupts(encoded: str) -> list[PendingInterrupt]:
-    """Reads the output of `encode_interrupts`. The string is signed, so it is not checked again."""
-    return [PendingInterrupt(*each) for each in json.loads(encoded)]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ...core.errors import CONVERSATION, AgentError, InvalidRequest
 from ...core.message import ToolCall
 from ...core.turn import ConfirmationReply
-from .interrupts import COMMAND, RESUME, TOOL_MESSAGE, PendingInterrupt, decode_interrupts, fingerprint
+from .pending_interrupts import COMMAND, RESUME, TOOL_MESSAGE, PendingInterrupt, decode_interrupts, fingerprint
 from .response_schema import YES_WORDS, allows, decide, decision_key, is_object, properties_of
 
 EDITED_ARGUMENTS = "editedArgs"

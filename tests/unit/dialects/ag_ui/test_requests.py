@@ -10,7 +10,7 @@ from ag_ui.core import PROTOCOL_VERSION, RunAgentInput
 
 from oaicompat_proxy.core.message import Block, Media, Message, Text, Tool, ToolCall
 from oaicompat_proxy.core.turn import ConfirmationReply, Turn
-from oaicompat_proxy.dialects.ag_ui.interrupts import (
+from oaicompat_proxy.dialects.ag_ui.pending_interrupts import (
     COMMAND,
     TOOL_MESSAGE,
     PendingInterrupt,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oaicompat_proxy.core.errors import AgentError, InvalidRequest
 from oaicompat_proxy.core.message import ToolCall
 from oaicompat_proxy.core.turn import ConfirmationReply
-from oaicompat_proxy.dialects.ag_ui.interrupts import (
+from oaicompat_proxy.dialects.ag_ui.pending_interrupts import (
     COMMAND,
     TOOL_MESSAGE,
     PendingInterrupt,
