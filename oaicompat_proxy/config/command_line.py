@@ -27,7 +27,7 @@ _NAMES = [each.name for each in SETTINGS]
 _OTHERS = ("OAICOMPAT_CONFIG", "OAICOMPAT_VENV", "OAICOMPAT_COMPILE")
 """Variables that are no settings: the address of the settings file, and those of the scripts."""
 
-_OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
+_OF_A_SERVICE = re.compile(r"_(?:SERVICE_HOST$|SERVICE_PORT(?:_|$)|PORT$|PORT_\d+_(?:TCP|UDP|SCTP)(?:_|$))")
 
 DEFAULT_FILE = Path("oaicompat.toml")
 """Read if it is in the working directory and no other file is given."""

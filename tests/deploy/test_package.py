@@ -23,7 +23,7 @@ from tests.support.conformance import check_stream
 from tests.support.paths import ROOT
 from tests.support.processes import Child, stopping
 from tests.support.proxy import chat_body
-from tests.support.proxy_fixtures import running_redis
+from tests.support.proxy_harness import running_redis
 
 UV = (sys.executable, "-m", "uv")
 VERSIONS = ("3.11", "3.12", "3.13")

@@ -6,8 +6,6 @@ two callers read, no session beside those that the test says are lasting, no tas
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -23,7 +21,7 @@ from oaicompat_proxy.server.shared_storage import redis_client
 from tests.support.demo import wire_of
 from tests.support.leaks import no_tasks_left
 from tests.support.proxy import SETTINGS
-from tests.support.proxy_harness import Front, RedisServer, StartFront, listen
+from tests.support.proxy_harness import Front, RedisServer, StartFront, listen, running_redis
 from tests.support.scripted_gateway import PATIENCE
 
 
@@ -63,15 +61,6 @@ async def front(request: pytest.FixtureRequest) -> AsyncIterator[StartFront]:
                 pytest.fail(f"left behind: {each.running} runs, sessions {left}")
             assert {run.readers for run in each.runs} <= {1}, "two callers were given one run"
     await no_tasks_left(besides=(), allowed=())
-
-
-@contextlib.contextmanager
-def running_redis() -> Iterator[RedisServer]:
-    with tempfile.TemporaryDirectory(prefix="redis-") as directory:
-        server = RedisServer(Path(directory))
-        server.start()
-        yield server
-        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -279,7 +279,7 @@ def claim_digest(namespace: str, scope: str, name: str) -> str:
     return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_CLAIM = re.compile(r"(running|ended) [0-9a-f]+( [\x21-\x7e]+)+")
+_CLAIM = re.compile(r"(?:running|ended) [0-9a-f]+(?: [\x21-\x7e]+)++")
 
 
 def parse_claim(key: str, found: bytes, *, words: int) -> list[str]:
