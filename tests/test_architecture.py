@@ -315,3 +315,9 @@ def test_every_test_of_a_module_is_named_after_it() -> None:
         rooms.setdefault(TESTS.joinpath("unit", *room), []).append(f"test_{module}_")
     tests = [*(TESTS / "unit").rglob("test_*.py")]
     assert [str(test) for test in tests if not f"{test.stem}_".startswith(tuple(rooms[test.parent]))] == []
+
+
+def test_fixtures_that_are_plugins_are_imported_only_by_pytest() -> None:
+    """A plain import comes before pytest's, which then collects no module that names the plugin."""
+    plain = re.compile(r"^\s*(?:from|import) .*\w_fixtures\b", re.MULTILINE)
+    assert [path.name for path in TESTS.rglob("*.py") if plain.search(path.read_text("utf-8"))] == []
