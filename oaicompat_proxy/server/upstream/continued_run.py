@@ -14,7 +14,18 @@ from collections.abc import Iterable
 
 from ...config.settings import Config
 from ...core.errors import AgentError, AgentUnanswerable, UpstreamError, UpstreamTimeout
-from ...core.events import Event
+from ...core.events import (
+    Event,
+    MessageCompleted,
+    MessageEnded,
+    ReasoningDelta,
+    RunEnded,
+    RunResult,
+    TextDelta,
+    TextDeltas,
+    TickEnded,
+    ToolCallDelta,
+)
 from ...core.sse import FrameReader
 from ...dialects.protocol import Reader
 from ...translation.confirmations import Confirmation
@@ -30,6 +41,18 @@ MAX_CONNECTION_EVENT = 64 * 1024
 
 CONNECTION_EVENT_TIMEOUT = 10.0
 """Seconds for the first event of `/events`, which a gateway sends at once."""
+
+_CONTINUATIONS = (
+    TextDelta,
+    TextDeltas,
+    ReasoningDelta,
+    ToolCallDelta,
+    MessageEnded,
+    MessageCompleted,
+    RunResult,
+    RunEnded,
+)
+"""Events that others precede after a confirmation: the result of the tool, and the start of the next message."""
 
 FIRST_EVENT = 2.0
 """Seconds for the first event after a confirmation, which acknowledges it; then the session's status is read."""
@@ -48,6 +71,8 @@ class ContinuedRun(PullSource):
         self._reader: Reader = upstream.new_reader(resumed=True)
         self._acknowledged = False
         """The gateway has sent an event of the session, or reported it as active."""
+        self._has_beginning = False
+        """The events began with what follows a confirmation."""
         self._silence = 0.0
         """Seconds without an event, up to the last status that was read."""
         self._state: RunState = "not_sent"
@@ -137,10 +162,23 @@ class ContinuedRun(PullSource):
                         self.on_gateway_bytes(data)
                     if events := list(self._reader.feed(data)):
                         self._silence = 0.0
+                        if not self._has_beginning:
+                            self._check_beginning(events)
                         return events
         except TimeoutError:
             return None
         return []
+
+    def _check_beginning(self, events: Iterable[Event]) -> None:
+        """Raises AgentError if the run went on before this subscription, for another request with the same reply. The
+        gateway accepts a reply twice, and the answer would lack its beginning.
+        """
+        for event in events:
+            if isinstance(event, _CONTINUATIONS):
+                raise AgentError(f"{NOT_PENDING} Another request has continued the run.")
+            if not isinstance(event, TickEnded):
+                self._has_beginning = True
+                return
 
     async def _check_status(self) -> None:
         """Reads the session's status: a tool may take long, or the gateway may have lost the run or its events.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,15 +17,17 @@ from oaicompat_proxy.core.errors import (
     UpstreamInterrupted,
     UpstreamTimeout,
 )
-from oaicompat_proxy.core.events import Event, RunEnded, TextDelta
+from oaicompat_proxy.core.events import Event, RunEnded, TextDelta, ToolCallHandled
 from oaicompat_proxy.core.turn import ConfirmationReply
 from oaicompat_proxy.server.upstream import continued_run
 from oaicompat_proxy.server.upstream.continued_run import ContinuedRun
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from oaicompat_proxy.translation.confirmations import Confirmation, Question
-from tests.support.scripted_gateway import Agent, Exchange, Reply, answer, frame, no_apps, text
+from tests.support.scripted_gateway import Agent, Exchange, Reply, Step, answer, frame, no_apps, text
 
 HELLO = b'data: {"type":"connection","connectionId":"e1","subscriptions":[]}\n\n'
+DONE = frame("tool_result", callId="c1", name="launch", result=[])
+"""What follows the confirmation, before the next message."""
 END = frame("execution_end", executionId="e1", aborted=False, output={"timeline": []})
 YES_TO_C1 = ConfirmationReply("c1", True)
 YES = Confirmation(Question("demo:s1", "c1", 2**40, lasting=False), YES_TO_C1, "confirm_x")
@@ -51,15 +53,15 @@ def plays_events(agent: Agent, events: Reply) -> None:
     agent.replies("/invoke", answer({"ok": True}))
 
 
-def plays_rest(agent: Agent, hello: bytes = HELLO) -> None:
-    """The run goes on when it was answered, and says the rest."""
+def plays_rest(agent: Agent, hello: bytes = HELLO, rest: Sequence[Step] = (DONE, text("Done."), END)) -> None:
+    """The run goes on when it was answered."""
     answered = asyncio.Event()
 
     def take_answer(exchange: Exchange) -> Reply:
         answered.set()
         return answer({"ok": True})
 
-    plays_events(agent, Reply([hello, answered, text("Done."), END]))
+    plays_events(agent, Reply([hello, answered, *rest]))
     agent.replies("/invoke", take_answer)
 
 
@@ -76,7 +78,7 @@ async def test_it_listens_and_subscribes_before_it_answers(agent: Agent) -> None
     """So no event after the answer is missed."""
     plays_rest(agent)
     async with reaching(agent) as upstream:
-        assert await read_all(resumed(upstream)) == [TextDelta("Done."), RunEnded()]
+        assert await read_all(resumed(upstream)) == [ToolCallHandled("c1"), TextDelta("Done."), RunEnded()]
     listening, subscribing, answering = agent.exchanges
     client_id = listening.path.removeprefix("/events?clientId=")
     assert subscribing.json == {
@@ -136,7 +138,7 @@ async def test_a_greeting_without_an_id_is_good_enough(agent: Agent, hello: byte
     """The id of our own choice is in the address."""
     plays_rest(agent, hello)
     async with reaching(agent) as upstream:
-        assert await read_all(resumed(upstream)) == [TextDelta("Done."), RunEnded()]
+        assert await read_all(resumed(upstream)) == [ToolCallHandled("c1"), TextDelta("Done."), RunEnded()]
 
 
 async def test_a_subscription_that_is_refused_is_an_error(agent: Agent) -> None:
@@ -170,7 +172,7 @@ async def test_heartbeats_are_no_sign_of_life(agent: Agent) -> None:
 
 @pytest.mark.parametrize("lasting", [False, True])
 async def test_a_reply_is_accepted_and_the_run_finishes(agent: Agent, lasting: bool) -> None:
-    plays_events(agent, Reply([HELLO, text("Done."), END, "stall"]))
+    plays_rest(agent, rest=[DONE, text("Done."), END, "stall"])
     question = Question("demo:s1", "c1", 2**40, lasting)
     async with reaching(agent) as upstream:
         run = resumed(upstream, Confirmation(question, YES_TO_C1, "confirm_x"))
@@ -182,6 +184,26 @@ async def test_a_reply_is_accepted_and_the_run_finishes(agent: Agent, lasting: b
         assert run.state == "finished"
         run.abort()
     await agent.until(lambda: not agent.left_behind)
+
+
+TICK_END = frame("tick_end", tick=1, shouldContinue=True)
+
+
+@pytest.mark.parametrize("missed", [[text("one.")], [END], [TICK_END, text("one.")], [TICK_END, END]])
+async def test_a_listener_that_missed_the_beginning_gives_no_answer(agent: Agent, missed: list[bytes]) -> None:
+    """Another request has continued the run, and the gateway accepts the confirmation once more."""
+    plays_rest(agent, rest=[*missed, text(" more"), END])
+    async with reaching(agent) as upstream:
+        run = resumed(upstream)
+        with pytest.raises(AgentError, match="Another request"):
+            await read_all(run)
+        run.abort()
+
+
+async def test_a_listener_that_missed_only_the_tool_has_the_answer(agent: Agent) -> None:
+    plays_rest(agent, rest=[TICK_END, frame("tick_start", tick=2), text("Done."), END])
+    async with reaching(agent) as upstream:
+        assert [each for each in await read_all(resumed(upstream)) if type(each) is TextDelta] == [TextDelta("Done.")]
 
 
 @pytest.mark.parametrize("lasting", [True, False])
