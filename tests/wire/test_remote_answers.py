@@ -192,7 +192,7 @@ async def test_redis_loses_its_data_under_a_reader(
     workers: tuple[Proxy, Proxy], agent: Agent, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is lost for it, and the record of the run comes back."""
-    monkeypatch.setattr(process_life, "BEAT", 0.1)
+    monkeypatch.setattr(process_life, "BEAT", 0.5)
     gate = asyncio.Event()
     agent.plays(OPENING, text("Hello"), gate, text(" there"), closing())
     a, b = workers
